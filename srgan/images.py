@@ -1,0 +1,116 @@
+"""Files, arrays and tensors: decoding, value ranges, 8-bit rounding, the Y channel."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from srgan.errors import UserError
+
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder (by extension, any case), sorted by name; hidden files are left out.
+
+    Raises:
+        UserError: the folder is not there or can't be read.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: expected a folder of images: {error.strerror}") from error
+    return [p for p in entries if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".") and p.is_file()]
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open and decode an image file as Pillow holds it.
+
+    Raises:
+        UserError: the file is missing, unreadable, truncated, no image, or a decompression bomb.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns between its limit and twice that; photographs of 100 megapixels are welcome here.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+            image.load()
+        return image
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path}: expected an image, found something else (or an empty file)") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path}: more pixels than Pillow opens safely ({error})") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: can't be read as an image: {getattr(error, 'strerror', None) or error}") from error
+
+
+def rgb_array(image: Image.Image) -> np.ndarray:
+    """uint8 H x W x 3 of a Pillow image of any mode, turned as its EXIF orientation says; alpha is dropped.
+
+    16-bit grey is scaled to 8 bits (Pillow's own conversion would clip it at 255).
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = np.asarray(image).astype(np.float64)
+        if image.mode != "F":
+            grey = grey / 257
+        return np.repeat(np.floor(grey.clip(0, 255) + 0.5).astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode in ("P", "PA", "LA"):
+        # Through RGBA: a palette's transparent entries would otherwise raise a warning.
+        image = image.convert("RGBA")
+    return np.asarray(image.convert("RGB"))
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Decode a file to uint8 H x W x 3, RGB.
+
+    Raises:
+        UserError: as `open_image`.
+    """
+    return rgb_array(open_image(path))
+
+
+def write_image(path: Path, image: np.ndarray | Image.Image, **options: object) -> None:
+    """Write an image so that a file under its final name is always whole; the format follows the extension.
+
+    Raises:
+        UserError: the folder can't be written or the disk is full.
+    """
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(part, **options)
+        part.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: can't be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def lr_tensor(images: np.ndarray | Tensor) -> Tensor:
+    """uint8 N x H x W x 3 -> float N x 3 x H x W in [0, 1]: what the generator takes."""
+    return torch.as_tensor(images).permute(0, 3, 1, 2).float() / 255
+
+
+def hr_tensor(images: np.ndarray | Tensor) -> Tensor:
+    """uint8 N x H x W x 3 -> float N x 3 x H x W in [-1, 1]: what the generator gives."""
+    return torch.as_tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """[-1, 1] -> uint8 of the same shape: rounded to the nearest level, clipped to 0..255."""
+    return images.float().add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def luminance(image: np.ndarray) -> np.ndarray:
+    """Y of BT.601, 16..235, with the coefficients of MATLAB's `rgb2ycbcr`; uint8 H x W x 3 -> float64 H x W.
+
+    It is not rounded to 8 bits, as MATLAB's is not for images of doubles: so the published tables are made.
+    """
+    return 16 + image @ np.array([65.481, 128.553, 24.966]) / 255
