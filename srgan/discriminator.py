@@ -1,0 +1,46 @@
+"""The discriminator of SRGAN (paper: figure 4, bottom)."""
+
+from torch import Tensor, nn
+
+
+class Discriminator(nn.Module):
+    """Tells HR crops from generated ones: in N x 3 x crop x crop, [-1, 1]; out N x 1 logits (no sigmoid).
+
+    Args:
+        crop: side of the HR crops in pixels, a multiple of 16; 96 in the paper.
+
+    Raises:
+        ValueError: the crop is no multiple of 16.
+    """
+
+    def __init__(self, crop: int = 96) -> None:
+        super().__init__()
+        if crop < 16 or crop % 16:
+            raise ValueError(f"the discriminator's crop must be a multiple of 16, not {crop}")
+        self.crop = crop
+        layers = [nn.Conv2d(3, 64, 3, padding=1), nn.LeakyReLU(0.2)]
+        for channels, features, stride in [
+            (64, 64, 2),
+            (64, 128, 1),
+            (128, 128, 2),
+            (128, 256, 1),
+            (256, 256, 2),
+            (256, 512, 1),
+            (512, 512, 2),
+        ]:
+            layers += [
+                nn.Conv2d(channels, features, 3, stride, padding=1),
+                nn.BatchNorm2d(features),
+                nn.LeakyReLU(0.2),
+            ]
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(512 * (crop // 16) ** 2, 1024),
+            nn.LeakyReLU(0.2),
+            nn.Linear(1024, 1),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.features(image)  # N x 512 x crop/16 x crop/16
+        return self.classifier(x)  # N x 1

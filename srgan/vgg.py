@@ -1,0 +1,114 @@
+"""VGG19 features phi_{i,j}: the space in which SRGAN's content loss is measured (paper: section 2.2.1)."""
+
+import re
+import urllib.error
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from srgan.checkpoint import read_tensors
+from srgan.errors import UserError
+
+# Convolutions before each max-pool of VGG19 (Simonyan & Zisserman, 2014, configuration E) and their channels.
+CONVOLUTIONS = (2, 2, 4, 4, 4)
+CHANNELS = (64, 128, 256, 512, 512)
+
+
+class VGGFeatures(nn.Module):
+    """phi_{i,j}: the j-th convolution, after its activation, before the i-th max-pool of VGG19.
+
+    Frozen, always in eval mode, cut off after its layer. In: N x 3 x H x W, RGB in [-1, 1]; ImageNet's normalisation
+    happens inside. Out: N x C_i x H/2^(i-1) x W/2^(i-1).
+
+    Args:
+        layer: "vgg22" for phi_{2,2}, "vgg54" for phi_{5,4}, and so on.
+        weights: "imagenet" (torchvision's, downloaded once to its cache), "random" (seeded, for tests of the path), or
+            a file of tensors under torchvision's names, `features.0.weight` on, pickled or safetensors.
+
+    Raises:
+        ValueError: no such layer.
+        UserError: weights that can't be had or lack a layer.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, layer: str, weights: str = "imagenet") -> None:
+        super().__init__()
+        block, conv = parse_layer(layer)
+        self.features = _build(block, conv)
+        self.load_state_dict(_weights(self, layer, weights), strict=True)
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "VGGFeatures":
+        return super().train(False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.features(((image + 1) / 2 - self.mean) / self.std)
+
+
+def parse_layer(layer: str) -> tuple[int, int]:
+    """(i, j) of "vgg22" and its like.
+
+    Raises:
+        ValueError: VGG19 has no such layer.
+    """
+    match = re.fullmatch(r"vgg([1-5])([1-4])", layer)
+    if not match or int(match[2]) > CONVOLUTIONS[int(match[1]) - 1]:
+        raise ValueError(f"{layer!r} is no layer of VGG19: expected vgg11, vgg12, vgg21, ... vgg54")
+    return int(match[1]), int(match[2])
+
+
+def _build(block: int, conv: int) -> nn.Sequential:
+    """torchvision's `vgg19().features` as far as the layer, and no further: the whole network is 575 MB."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for i in range(block):
+        for _ in range(conv if i == block - 1 else CONVOLUTIONS[i]):
+            layers += [nn.Conv2d(channels, CHANNELS[i], 3, padding=1), nn.ReLU()]
+            channels = CHANNELS[i]
+        if i < block - 1:
+            layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
+
+
+def _weights(network: nn.Module, layer: str, source: str) -> dict[str, Tensor]:
+    if source == "random":
+        warnings.warn(f"{layer}: random weights: this loss measures nothing; for tests of the code only", stacklevel=3)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(19)
+            return {
+                name: nn.init.kaiming_normal_(torch.empty_like(p)) if p.ndim > 1 else torch.zeros_like(p)
+                for name, p in network.named_parameters()
+            }
+    found = _download(layer) if source == "imagenet" else read_tensors(Path(source))
+    wanted = network.state_dict()
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise UserError(
+            f"{source}: lacks {', '.join(missing)}, which {layer} needs; "
+            "torchvision's vgg19-dcbb9e9d.pth has them all (set loss.vgg_weights: imagenet, or give that file)"
+        )
+    for name, tensor in wanted.items():
+        if found[name].shape != tensor.shape:
+            raise UserError(f"{source}: {name} has shape {tuple(found[name].shape)}, VGG19's is {tuple(tensor.shape)}")
+    return {name: found[name] for name in wanted}
+
+
+def _download(layer: str) -> dict[str, Tensor]:
+    from torchvision.models import VGG19_Weights
+
+    weights = VGG19_Weights.IMAGENET1K_V1
+    cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True)
+    except (OSError, RuntimeError, urllib.error.URLError) as error:
+        raise UserError(
+            f"{layer} needs VGG19's ImageNet weights and they could not be downloaded ({error}); "
+            f"fetch {weights.url} elsewhere and put it at {cache}, or give its path as loss.vgg_weights"
+        ) from error
