@@ -1,0 +1,60 @@
+"""Devices and arithmetic: which device, which number format, and the loss scaling that fp16 needs."""
+
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from srgan.errors import UserError
+
+FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def select_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """The device by its name; auto takes CUDA where there is one. Raises: UserError, no CUDA device."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this PyTorch finds no CUDA device; take --device cpu or auto")
+    return torch.device(name)
+
+
+def fastest_format(device: torch.device) -> torch.dtype:
+    """bf16 where the device multiplies it in hardware; else fp16 on CUDA and fp32 on the CPU."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    # oneDNN runs bf16 on any CPU with AVX-512, but only these make it faster.
+    fast = torch.cpu.get_capabilities()
+    return torch.bfloat16 if fast.get("avx512_bf16") or fast.get("amx_bf16") else torch.float32
+
+
+class Precision:
+    """Mixed precision of one training run: the format, autocast, and a gradient scaler for fp16.
+
+    Args:
+        name: "fp32", "bf16", "fp16", or "auto" for `fastest_format`.
+        device: where the run computes.
+    """
+
+    def __init__(self, name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> None:
+        self.device = device
+        self.dtype = fastest_format(device) if name == "auto" else FORMATS[name]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
+
+    def autocast(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+
+    def backward(self, loss: Tensor) -> None:
+        self.scaler.scale(loss).backward()
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.scaler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state)

@@ -1,0 +1,130 @@
+"""A run's folder: its resolved config, log, TensorBoard events, checkpoints, weights, samples and curves."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from srgan.errors import UserError
+from srgan.images import write_image
+
+
+class RunFolder:
+    """The files of one training run under `root/name`.
+
+    Raises:
+        UserError: the folder can't be made.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.path = root / name
+        self.checkpoint = self.path / "checkpoints" / "last.pt"
+        self.best_checkpoint = self.path / "checkpoints" / "best.pt"
+        self.weights = self.path / "weights"
+        self.log = self.path / "log.csv"
+        self.curves = self.path / "curves.png"
+        try:
+            self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            self.weights.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path}: the run folder can't be made: {error.strerror}") from error
+
+    def save_config(self, config: dict[str, Any]) -> None:
+        part = self.path / "config.yaml.part"
+        part.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        part.replace(self.path / "config.yaml")
+
+    def save_sample(self, iteration: int, strip: np.ndarray) -> None:
+        write_image(self.path / "samples" / f"{iteration:07d}.png", strip)
+
+
+class Log:
+    """Rows of numbers a log interval apart: a CSV file for pandas, TensorBoard events, and curves as PNG.
+
+    On resume the rows after the checkpoint's iteration are dropped, since they will come again.
+    """
+
+    def __init__(self, folder: RunFolder, columns: list[str], iteration: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder, self.columns = folder, ["iteration", *columns]
+        kept = self._rows_until(iteration)
+        part = folder.log.with_suffix(".part")
+        with part.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([self.columns, *kept])
+        part.replace(folder.log)
+        self.events = SummaryWriter(str(folder.path / "tensorboard"), purge_step=iteration + 1 if iteration else None)
+
+    def _rows_until(self, iteration: int) -> list[list[str]]:
+        if not iteration or not self.folder.log.exists():
+            return []
+        with self.folder.log.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if len(row) == len(self.columns)]
+        return [row for row in rows[1:] if int(row[0]) <= iteration]
+
+    def write(self, row: dict[str, float]) -> None:
+        """Append one row; keys that are no columns are an error, columns without a key stay empty."""
+        with self.folder.log.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns).writerow({name: _text(value) for name, value in row.items()})
+        for name, value in row.items():
+            if name != "iteration":
+                self.events.add_scalar(name, value, row["iteration"])
+
+    def sync(self) -> None:
+        """Put the rows on the disk for good, before a checkpoint that counts on them."""
+        with self.folder.log.open("a") as file:
+            os.fsync(file.fileno())
+        self.events.flush()
+
+    def draw(self, bicubic: tuple[float, float]) -> None:
+        """Draw the curves: losses, PSNR and SSIM beside bicubic's, and D(HR), D(SR) where there are any."""
+        draw_curves(self.folder.log, self.folder.curves, bicubic)
+
+    def close(self) -> None:
+        self.events.close()
+
+
+def draw_curves(log: Path, target: Path, bicubic: tuple[float, float]) -> None:
+    """Draw a run's CSV log as a PNG; `bicubic` is the (PSNR, SSIM) of bicubic upscaling on the validation images."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = pd.read_csv(log).set_index("iteration")
+    losses = [name for name in ("content", "adversarial", "discriminator") if name in rows]
+    panels = [[name] for name in losses] + [["psnr"], ["ssim"]]
+    if "D(HR)" in rows:
+        panels.append(["D(HR)", "D(SR)"])
+    titles = {"content": "content loss", "adversarial": "adversarial loss", "discriminator": "discriminator loss"}
+    titles |= {"psnr": "validation PSNR [dB]", "ssim": "validation SSIM", "D(HR)": "mean D(HR) and D(SR)"}
+    columns = (len(panels) + 1) // 2 if len(panels) > 3 else len(panels)
+    lines = -(-len(panels) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.2 * lines), squeeze=False)
+    for axis, names in zip(axes.flat, panels, strict=False):
+        for name in names:
+            values = rows[name].dropna()
+            axis.plot(values.index, values, marker="." if len(values) < 40 else None, label=name)
+        if names[0] in ("psnr", "ssim"):
+            axis.axhline(bicubic[names[0] == "ssim"], color="grey", linestyle="--", label="bicubic")
+        elif names[0] in losses:
+            axis.set_yscale("log")
+        if len(axis.lines) > 1:
+            axis.legend()
+        axis.set(title=titles[names[0]], xlabel="iteration")
+        axis.grid(alpha=0.3)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    figure.tight_layout()
+    part = target.with_suffix(".part.png")
+    figure.savefig(part, dpi=110)
+    part.replace(target)
+    plt.close(figure)
+
+
+def _text(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.7g}"

@@ -1,0 +1,165 @@
+"""The two training stages: each owns its networks and optimisers and knows how to take one step."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from srgan.checkpoint import load_generator
+from srgan.config import AdversarialConfig, Loss, PretrainConfig
+from srgan.discriminator import Discriminator
+from srgan.errors import UserError
+from srgan.generator import Generator
+from srgan.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss
+from srgan.precision import Precision
+from srgan.vgg import VGGFeatures
+
+
+class PretrainStage:
+    """SRResNet: the generator learns from the content loss alone (paper: SRResNet-MSE, SRResNet-VGG22).
+
+    `step` takes LR crops N x 3 x h x w in [0, 1] and HR crops N x 3 x sh x sw in [-1, 1], both on the device, and
+    returns its losses, named as in `loss_names`, as scalars on the device, so that the host need not wait for them.
+    """
+
+    loss_names: tuple[str, ...] = ("content",)
+
+    def __init__(self, config: PretrainConfig, device: torch.device) -> None:
+        torch.manual_seed(config.runtime.seed)
+        self.precision = Precision(config.runtime.precision, device)
+        self.generator = self._initial_generator(config).to(device, memory_format=torch.channels_last).train()
+        self.content = content_loss(config.loss).to(device, memory_format=torch.channels_last)
+        self.optimizer = adam(self.generator, config.optimizer.lr)
+        self.average = None
+        if config.optimizer.ema:
+            decay = get_ema_multi_avg_fn(config.optimizer.ema)
+            self.average = AveragedModel(self.generator, multi_avg_fn=decay, use_buffers=True)
+
+    def _initial_generator(self, config: PretrainConfig) -> Generator:
+        shape = config.generator
+        return Generator(shape.scale, shape.blocks, shape.channels)
+
+    def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """One update of the generator."""
+        with self.precision.autocast():
+            sr = self.generator(lr)
+            loss = self.content(sr, hr)
+        self._update(self.optimizer, loss)
+        self._update_average()
+        return {"content": loss.detach()}
+
+    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        self.precision.backward(loss)
+        self.precision.step(optimizer)
+
+    def _update_average(self) -> None:
+        if self.average is not None:
+            self.average.update_parameters(self.generator)
+
+    @property
+    def exported(self) -> Generator:
+        """The generator to validate and to release: the average where there is one."""
+        return self.generator if self.average is None else self.average.module
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.optimizer]
+
+    def set_learning_rate(self, lr: float) -> None:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the stage needs to go on exactly; `exported` is what a reader of weights looks for."""
+        return {
+            "generator": self.generator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "scaler": self.precision.state_dict(),
+            "exported": self.exported.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.load_state_dict(state["generator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None and state["average"] is not None:
+            self.average.load_state_dict(state["average"])
+        self.precision.load_state_dict(state["scaler"])
+
+
+class AdversarialStage(PretrainStage):
+    """SRGAN: generator and discriminator learn in turn (paper: SRGAN-MSE, SRGAN-VGG22, SRGAN-VGG54)."""
+
+    loss_names = ("content", "adversarial", "discriminator", "D(HR)", "D(SR)")
+
+    def __init__(self, config: AdversarialConfig, device: torch.device) -> None:
+        super().__init__(config, device)
+        self.adversarial_weight = config.loss.adversarial_weight
+        self.discriminator = Discriminator(config.data.crop).to(device, memory_format=torch.channels_last).train()
+        self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)
+
+    def _initial_generator(self, config: AdversarialConfig) -> Generator:
+        generator, shape = load_generator(Path(config.init)), config.generator
+        for name in ("scale", "blocks", "channels"):
+            if getattr(generator, name) != getattr(shape, name):
+                raise UserError(
+                    f"init: {config.init} has {name} {getattr(generator, name)}, "
+                    f"the config says generator.{name}: {getattr(shape, name)}"
+                )
+        return generator
+
+    def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        """One update of the discriminator, then one of the generator, on the same batch."""
+        with self.precision.autocast():
+            sr = self.generator(lr)
+            real, fake = self.discriminator(hr), self.discriminator(sr.detach())
+            d_loss = discriminator_loss(real, fake)
+        self._update(self.discriminator_optimizer, d_loss)
+
+        # The generator's loss needs gradients through the discriminator, not for it.
+        self.discriminator.requires_grad_(False)
+        with self.precision.autocast():
+            content = self.content(sr, hr)
+            adversarial = adversarial_loss(self.discriminator(sr))
+            g_loss = content + self.adversarial_weight * adversarial
+        self._update(self.optimizer, g_loss)
+        self.discriminator.requires_grad_(True)
+        self._update_average()
+        return {
+            "content": content.detach(),
+            "adversarial": adversarial.detach(),
+            "discriminator": d_loss.detach(),
+            "D(HR)": real.detach().float().sigmoid().mean(),
+            "D(SR)": fake.detach().float().sigmoid().mean(),
+        }
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.optimizer, self.discriminator_optimizer]
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {
+            "discriminator": self.discriminator.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+
+
+def content_loss(config: Loss) -> nn.Module:
+    """The content loss that a config names."""
+    if config.content in ("mse", "l1"):
+        return PixelLoss(config.content)
+    return VGGLoss(VGGFeatures(config.content, config.vgg_weights), config.vgg_factor)
+
+
+def adam(network: nn.Module, lr: float) -> torch.optim.Adam:
+    """Adam with the paper's beta1 = 0.9 (section 3.2)."""
+    return torch.optim.Adam(network.parameters(), lr, betas=(0.9, 0.999), fused=True)

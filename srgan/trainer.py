@@ -1,0 +1,274 @@
+"""One training loop for either stage: data, steps, schedule, validation, checkpoints, resume."""
+
+import argparse
+import math
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from srgan.checkpoint import load_checkpoint, previous, save_checkpoint, save_weights
+from srgan.config import Optimizer, PretrainConfig, differences, load_config, to_dict
+from srgan.data import CropDataset, find_pairs
+from srgan.errors import UserError
+from srgan.evaluate import Result, bicubic, evaluate
+from srgan.images import hr_tensor, lr_tensor
+from srgan.precision import select_device
+from srgan.runlog import Log, RunFolder
+from srgan.stages import PretrainStage
+from srgan.upscale import Upscaler
+
+
+def main(description: str, config_type: type[PretrainConfig], stage_type: type[PretrainStage], default: str) -> int:
+    """The command line of `pretrain.py` and `train.py`. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", type=Path, default=default, help=f"YAML file (default: {default})")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    parser.add_argument("--allow-config-change", action="store_true", help="resume although the config has changed")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--runs", type=Path, default="runs", help="folder of the run folders (default: runs)")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="such as optimizer.lr=2e-4")
+    args = parser.parse_intermixed_args()
+    config = load_config(config_type, args.config, args.overrides)
+    if args.dry_run:
+        print(yaml.safe_dump(to_dict(config), sort_keys=False), end="")
+        return 0
+    trainer = Trainer(config, stage_type, select_device(args.device), args.runs)
+    trainer.start(args.resume, args.allow_config_change)
+    return trainer.run()
+
+
+def learning_rate(iteration: int, config: Optimizer) -> float:
+    """The rate of an iteration, counted from 1: constant between milestones (step), or a half cosine to lr * gamma."""
+    if config.decay == "step":
+        # The paper's second 1e5 iterations, 100,001 to 200,000, run at the lower rate.
+        return config.lr * config.gamma ** sum(iteration > milestone for milestone in config.milestones)
+    progress = (iteration - 1) / max(config.iterations - 1, 1)
+    return config.lr * (config.gamma + (1 - config.gamma) * (1 + math.cos(math.pi * progress)) / 2)
+
+
+class Trainer:
+    """Drives one stage through its iterations, in a run folder.
+
+    A batch is a function of the seed and the iteration (see `CropDataset`), so a checkpoint needs no random states.
+    """
+
+    def __init__(
+        self, config: PretrainConfig, stage_type: type[PretrainStage], device: torch.device, runs: Path
+    ) -> None:
+        self.config, self.device = config, device
+        self.scale = config.generator.scale
+        self.pairs = [
+            pair
+            for folder in config.validation.folders
+            for pair in find_pairs(Path(folder), self.scale)[: config.validation.images]
+        ]
+        self.dataset = CropDataset(
+            config.data.folders,
+            self.scale,
+            config.data.crop,
+            config.data.cache,
+            config.runtime.seed,
+            config.data.blur_sigma,
+            config.data.strict,
+        )
+        self.stage = stage_type(config, device)
+        self.folder = RunFolder(runs, config.name)
+        self.iteration, self.seconds, self.best = 0, 0.0, -math.inf
+        self.sums: dict[str, Tensor] = {}
+        self.stopped_by: int | None = None
+
+    def start(self, resume: bool, allow_config_change: bool = False) -> None:
+        """Take up the run's checkpoint, or begin it.
+
+        Raises:
+            UserError: a run is there and is not to be resumed, or its config differs, or its checkpoints are damaged.
+        """
+        exists = self.folder.checkpoint.exists() or previous(self.folder.checkpoint).exists()
+        if exists and not resume:
+            raise UserError(
+                f"{self.folder.path} holds a run: add --resume to go on with it, name=... for another, or delete it"
+            )
+        if exists:
+            self._load(load_checkpoint(self.folder.checkpoint), allow_config_change)
+            print(f"resuming {self.folder.path} at iteration {self.iteration}")
+        elif resume:
+            print(f"nothing to resume in {self.folder.path}: starting at iteration 0")
+        self.folder.save_config(to_dict(self.config))
+
+    def run(self) -> int:
+        """Train to the last iteration, or to a signal. Returns the exit code: 0, 130 (SIGINT) or 143 (SIGTERM)."""
+        total = self.config.optimizer.iterations
+        if self.iteration >= total:
+            print(f"{self.folder.path} is finished: {self.iteration} of {total} iterations")
+            return 0
+        # Bicubic's scores are the line to cross in every curve.
+        self.bicubic = _means(evaluate(bicubic(self.scale), self.pairs, self.scale))
+        self.log = Log(self.folder, [*self.stage.loss_names, "lr", "psnr", "ssim", "seconds"], self.iteration)
+        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._train(total)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self.log.close()
+        if self.stopped_by:
+            print(f"stopped at iteration {self.iteration}; go on with the same command and --resume")
+            return 128 + self.stopped_by
+        print(f"finished: weights in {self.folder.weights}, curves in {self.folder.curves}")
+        return 0
+
+    def _train(self, total: int) -> None:
+        config = self.config
+        progress = tqdm(total=total, initial=self.iteration, unit="it", desc=config.name, smoothing=0.05)
+        clock = time.monotonic()
+        for lr, hr in self._batches(total):
+            self.iteration += 1
+            self.stage.set_learning_rate(learning_rate(self.iteration, config.optimizer))
+            losses = self.stage.step(*self._to_device(lr, hr))
+            self.sums = {name: self.sums.get(name, 0) + loss for name, loss in losses.items()}
+            progress.update()
+
+            last = self.iteration == total
+            if last or self.stopped_by or self.iteration % config.log.every == 0:
+                now = time.monotonic()
+                self.seconds, clock = self.seconds + now - clock, now
+                means = self._finite_means()
+                progress.set_postfix({name: f"{mean:.4g}" for name, mean in means.items()})
+                if last or self.iteration % config.log.every == 0:
+                    self._log(means, validate=last or self.iteration % config.validation.every == 0)
+            if last or self.stopped_by or self.iteration % config.log.checkpoint == 0:
+                self._save()
+            if self.stopped_by:
+                break
+        progress.close()
+
+    def _batches(self, total: int) -> DataLoader:
+        data, batch = self.config.data, self.config.optimizer.batch
+        return DataLoader(
+            self.dataset,
+            batch_size=batch,
+            sampler=range(self.iteration * batch, total * batch),
+            num_workers=data.workers,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=_ignore_interrupts,
+            prefetch_factor=4 if data.workers else None,
+        )
+
+    def _to_device(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 crops cross to the device; they become floats there."""
+        lr, hr = (crops.to(self.device, non_blocking=True) for crops in (lr, hr))
+        return lr_tensor(lr), hr_tensor(hr)
+
+    def _finite_means(self) -> dict[str, float]:
+        """The mean losses since the last row of the log: the one place where the host waits for the device.
+
+        Raises:
+            UserError: a loss is not finite; nothing is saved.
+        """
+        count = self.iteration % self.config.log.every or self.config.log.every
+        means = {name: float(total) / count for name, total in self.sums.items()}
+        for name, mean in means.items():
+            if not math.isfinite(mean):
+                raise UserError(
+                    f"the {name} loss is {mean} between iterations {self.iteration - count + 1} and {self.iteration}; "
+                    f"{self.folder.checkpoint} is from before it: try a lower optimizer.lr or runtime.precision=fp32 "
+                    "and --resume --allow-config-change"
+                )
+        return means
+
+    def _log(self, means: dict[str, float], validate: bool) -> None:
+        rate = learning_rate(self.iteration, self.config.optimizer)
+        row = {"iteration": self.iteration, **means, "lr": rate, "seconds": self.seconds}
+        self.sums = {}
+        if validate:
+            row["psnr"], row["ssim"] = self._validate()
+        self.log.write(row)
+        if validate:
+            self.log.draw(self.bicubic)
+
+    def _validate(self) -> tuple[float, float]:
+        """Score the validation images, keep samples of the first of them and the weights of the best score."""
+        upscaler = Upscaler(self.stage.exported, self.device.type, self.config.runtime.precision)
+        results, strips = [], []
+        for result in evaluate(upscaler.upscale, self.pairs, self.scale):
+            results.append(result)
+            if len(strips) < self.config.validation.samples:
+                strips.append(_strip(result, self.scale))
+        if strips:
+            self.folder.save_sample(self.iteration, np.concatenate(strips))
+        psnr, ssim = _means(results)
+        tqdm.write(
+            f"iteration {self.iteration}: PSNR {psnr:.3f} dB, SSIM {ssim:.4f} (bicubic {self.bicubic[0]:.3f} dB)"
+        )
+        self._export("last", psnr)
+        if psnr > self.best:
+            self.best = psnr
+            self._export("best", psnr)
+            save_checkpoint(self._state(), self.folder.best_checkpoint, keep_previous=False)
+        return psnr, ssim
+
+    def _export(self, name: str, psnr: float) -> None:
+        facts = {"run": self.config.name, "iterations": self.iteration, "validation_psnr": f"{psnr:.3f}"}
+        save_weights(self.stage.exported, self.folder.weights / f"{name}.safetensors", **facts)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "config": to_dict(self.config),
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "best": self.best,
+            "sums": self.sums,
+            "stage": self.stage.state_dict(),
+        }
+
+    def _save(self) -> None:
+        self.log.sync()
+        save_checkpoint(self._state(), self.folder.checkpoint)
+
+    def _load(self, state: dict[str, Any], allow_config_change: bool) -> None:
+        changed = differences(state["config"], to_dict(self.config))
+        if changed and not allow_config_change:
+            raise UserError(
+                f"the config differs from that of {self.folder.checkpoint}: {'; '.join(changed)}; "
+                "add --allow-config-change if you mean it"
+            )
+        self.stage.load_state_dict(state["stage"])
+        self.iteration, self.seconds, self.best = state["iteration"], state["seconds"], state["best"]
+        self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
+
+    def _stop(self, number: int, frame: object) -> None:
+        """First signal: finish the step and save. A second one ends the process at once."""
+        self.stopped_by = number
+        for handled in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(handled, signal.SIG_DFL)
+        tqdm.write("stopping after this step; once more to stop at once without saving")
+
+
+def _ignore_interrupts(worker: int) -> None:
+    # Ctrl-C reaches the loader's workers too; the main process still wants the batch it is waiting for.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _means(results: Any) -> tuple[float, float]:
+    scores = np.array([(result.psnr, result.ssim) for result in results])
+    return tuple(float(mean) for mean in scores.mean(axis=0))
+
+
+def _strip(result: Result, scale: int, side: int = 192) -> np.ndarray:
+    """bicubic | SR | HR of the middle of an image, uint8 side x 3*side x 3."""
+    images = (bicubic(scale)(result.lr), result.sr, result.hr)
+    canvas = np.full((side, 3 * side, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        height, width = (min(side, length) for length in image.shape[:2])
+        top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+        canvas[:height, i * side : i * side + width] = image[top : top + height, left : left + width]
+    return canvas

@@ -1,0 +1,16 @@
+#!/usr/bin/env python3
+"""Train SRGAN: the generator, started from SRResNet's weights, and the discriminator in turn."""
+
+from srgan.config import AdversarialConfig
+from srgan.errors import command
+from srgan.stages import AdversarialStage
+from srgan.trainer import main
+
+
+@command
+def train() -> int:
+    return main(__doc__, AdversarialConfig, AdversarialStage, "configs/srgan_vgg54.yaml")
+
+
+if __name__ == "__main__":
+    train()
