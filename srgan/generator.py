@@ -59,6 +59,9 @@ class Generator(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.BatchNorm2d(channels),
         )
+        # The body starts as zero, so the first thing learnt is an upsampling of the image itself: with PyTorch's ones
+        # the batch statistics of an untrained body swamp it, and thousands of iterations pass before bicubic is met.
+        nn.init.zeros_(self.body[-1].weight)
         self.upsample = nn.Sequential(*(Upsample(channels, factor) for factor in factors))
         self.tail = nn.Conv2d(channels, 3, 9, padding=4)
 

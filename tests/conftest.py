@@ -1,0 +1,51 @@
+"""Where the tests find real images: scikit-image's own, and the benchmarks where they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def _existing(*candidates: str) -> Path:
+    for candidate in candidates:
+        if (REPOSITORY / candidate).exists():
+            return REPOSITORY / candidate
+    pytest.skip(f"needs {candidates[0]}")
+
+
+@pytest.fixture(scope="session")
+def benchmarks() -> Path:
+    """The folder that holds Set5, Set14 and BSD100, each with `image_SRF_4`."""
+    return _existing("datasets/Set5", "../shared/datasets/Set5").parent
+
+
+@pytest.fixture(scope="session")
+def vgg19() -> Path:
+    """Real VGG19 weights as far as conv3_4."""
+    name = "vgg19/vgg19_conv1_1-conv3_4.safetensors"
+    return _existing(f"datasets/{name}", f"../shared/{name}")
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four photographs, 256 x 256 parts of those that ship inside scikit-image."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for name in ("astronaut", "coffee", "chelsea", "rocket"):
+        Image.fromarray(getattr(data, name)()[20:276, 100:356]).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def astronaut() -> np.ndarray:
+    """uint8 512 x 512 x 3."""
+    return data.astronaut()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
