@@ -1,0 +1,170 @@
+"""Each stage moves the networks it should, and only those, and its losses fall."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch import Tensor, nn
+
+from srgan.checkpoint import save_weights
+from srgan.config import AdversarialConfig, Loss, PretrainConfig, parse
+from srgan.errors import UserError
+from srgan.generator import Generator
+from srgan.images import hr_tensor, lr_tensor
+from srgan.resize import imresize
+from srgan.stages import AdversarialStage, PretrainStage, content_loss, pixel_sized_factor
+from srgan.vgg import VGGFeatures
+
+CPU = torch.device("cpu")
+SMALL = {"generator": {"blocks": 1, "channels": 8}, "data": {"crop": 32}, "runtime": {"precision": "fp32"}}
+
+
+def pretrain_stage(**sections: object) -> PretrainStage:
+    return PretrainStage(parse(PretrainConfig, {"name": "test", **SMALL, **sections}), CPU)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    save_weights(Generator(blocks=1, channels=8), tmp_path / "generator.safetensors")
+    return tmp_path / "generator.safetensors"
+
+
+def adversarial_stage(weights: Path, **sections: object) -> AdversarialStage:
+    return AdversarialStage(parse(AdversarialConfig, {"name": "test", "init": str(weights), **SMALL, **sections}), CPU)
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    """Four crops of a photograph: LR 4 x 3 x 8 x 8, HR 4 x 3 x 32 x 32."""
+    hr = np.stack([data.astronaut()[y : y + 32, 200:232] for y in range(40, 168, 32)])
+    return lr_tensor(np.stack([imresize(crop, 1 / 4) for crop in hr])), hr_tensor(hr)
+
+
+def changed(network: nn.Module, before: dict[str, Tensor]) -> list[bool]:
+    return [not torch.equal(p, before[name]) for name, p in network.named_parameters()]
+
+
+@pytest.mark.parametrize("content", ["mse", "l1"])
+def test_pretraining_moves_the_generator_and_the_loss_falls(content: str) -> None:
+    stage = pretrain_stage(loss={"content": content}, optimizer={"lr": 2e-3})
+    before, pair = copy.deepcopy(stage.generator.state_dict()), batch()
+    losses = [stage.step(*pair)["content"].item() for _ in range(30)]
+    assert all(changed(stage.generator, before))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_one_step_is_plain_adam() -> None:
+    """The step against the same thing written out: forward, backward, Adam with beta1 0.9."""
+    stage, pair = pretrain_stage(optimizer={"lr": 1e-4}), batch()
+    plain = copy.deepcopy(stage.generator)
+    optimizer = torch.optim.Adam(plain.parameters(), 1e-4, betas=(0.9, 0.999))
+    for _ in range(3):
+        stage.step(*pair)
+        optimizer.zero_grad()
+        nn.functional.mse_loss(plain(pair[0]), pair[1]).backward()
+        optimizer.step()
+    for a, b in zip(stage.generator.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_discriminators_update_leaves_the_generator_alone(weights: Path) -> None:
+    stage, pair = adversarial_stage(weights), batch()
+    stage.optimizer.step = lambda: None
+    generator, discriminator = (copy.deepcopy(n.state_dict()) for n in (stage.generator, stage.discriminator))
+    stage.step(*pair)
+    assert not any(changed(stage.generator, generator))
+    assert all(changed(stage.discriminator, discriminator))
+
+
+def test_generators_update_leaves_the_discriminator_alone(weights: Path) -> None:
+    stage, pair = adversarial_stage(weights), batch()
+    stage.discriminator_optimizer.step = lambda: None
+    generator, discriminator = (copy.deepcopy(n.state_dict()) for n in (stage.generator, stage.discriminator))
+    for _ in range(2):  # the body starts at zero and passes gradients on from the second step
+        stage.step(*pair)
+    assert all(changed(stage.generator, generator))
+    assert not any(changed(stage.discriminator, discriminator))
+    assert all(p.requires_grad for p in stage.discriminator.parameters())
+
+
+def test_discriminator_learns_to_tell(weights: Path) -> None:
+    """Against a generator that stands still it must win: D(HR) goes up, D(SR) down."""
+    stage, pair = adversarial_stage(weights, optimizer={"lr": 1e-4}), batch()
+    stage.optimizer.step = lambda: None
+    rows = [stage.step(*pair) for _ in range(10)]
+    assert rows[-1]["D(HR)"] > 0.8
+    assert rows[-1]["D(SR)"] < 0.2
+    assert rows[-1]["discriminator"] < rows[0]["discriminator"]
+
+
+def test_adversarial_weight_is_what_the_generator_feels(weights: Path) -> None:
+    """With weight 0 the generator's step is that of pretraining from the same weights."""
+    stage = adversarial_stage(weights, loss={"adversarial_weight": 0.0})
+    alone = pretrain_stage()
+    alone.generator.load_state_dict(stage.generator.state_dict())
+    pair = batch()
+    stage.step(*pair)
+    alone.step(*pair)
+    for a, b in zip(stage.generator.parameters(), alone.generator.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_average_follows_the_generator() -> None:
+    """After the first step the average starts from the generator; then it moves by 1 - ema."""
+    stage, pair = pretrain_stage(optimizer={"lr": 1e-2, "ema": 0.9}), batch()
+    stage.step(*pair)
+    first = stage.generator.tail.weight.detach().clone()
+    stage.step(*pair)
+    expected = 0.9 * first + 0.1 * stage.generator.tail.weight
+    torch.testing.assert_close(stage.exported.tail.weight, expected.detach())
+
+
+def test_state_goes_on_exactly(weights: Path) -> None:
+    pair, stage = batch(), adversarial_stage(weights, optimizer={"ema": 0.9})
+    stage.step(*pair)
+    other = adversarial_stage(weights, optimizer={"ema": 0.9})
+    other.load_state_dict(copy.deepcopy(stage.state_dict()))
+    for _ in range(2):
+        assert {n: v.item() for n, v in stage.step(*pair).items()} == {
+            n: v.item() for n, v in other.step(*pair).items()
+        }
+    for a, b in zip(stage.exported.parameters(), other.exported.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_init_of_another_size_names_what_differs(weights: Path) -> None:
+    with pytest.raises(UserError, match=r"blocks 1, the config says generator\.blocks: 3"):
+        adversarial_stage(weights, generator={"blocks": 3, "channels": 8})
+
+
+def test_bf16_takes_the_same_way(weights: Path) -> None:
+    """bf16 rounds to 8 bits of mantissa; the losses of a few steps stay within a few percent of fp32's."""
+    pair = batch()
+    rows = []
+    for precision in ("fp32", "bf16"):
+        stage = adversarial_stage(weights, runtime={"precision": precision})
+        rows.append([float(loss) for _ in range(5) for loss in stage.step(*pair).values()])
+    assert rows[1] == pytest.approx(rows[0], rel=0.05, abs=0.01)
+
+
+def test_vgg54_trains_with_random_weights(weights: Path) -> None:
+    with pytest.warns(UserWarning, match="random"):
+        stage = adversarial_stage(weights, loss={"content": "vgg54", "vgg_weights": "random", "vgg_factor": 0.006})
+    assert all(torch.isfinite(loss) for loss in stage.step(*batch()).values())
+
+
+def test_measured_factor_gives_the_pixel_losses_size() -> None:
+    """Features four times as large need a factor 16 times smaller."""
+    with pytest.warns(UserWarning, match="random"):
+        features = VGGFeatures("vgg11", "random")
+    factor = pixel_sized_factor(features)
+    features.features[0].weight.data *= 4
+    assert pixel_sized_factor(features) == pytest.approx(factor / 16, rel=1e-4)
+
+
+def test_real_vgg22_factor(vgg19: Path) -> None:
+    """About 6e-7 over Set14 with the original network's weights; one photograph says nearly the same."""
+    loss = content_loss(Loss(content="vgg22", vgg_weights=str(vgg19), vgg_factor=0.0))
+    assert 3e-7 < loss.factor < 9e-7
