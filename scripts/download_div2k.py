@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Fetch DIV2K (800 training and 100 validation photographs of 2K, and their bicubic x4 reductions) and unpack it.
+
+Run again, it fetches only what is missing: a whole archive is known by its MD5, an unpacked one by its images.
+DIV2K is for academic research only: https://data.vision.ee.ethz.ch/cvl/DIV2K/
+"""
+
+import argparse
+import shutil
+import sys
+import urllib.error
+from pathlib import Path
+from typing import NamedTuple
+
+from torchvision.datasets.utils import check_integrity, download_url, extract_archive
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from srgan.errors import UserError, command
+
+
+class Archive(NamedTuple):
+    name: str
+    md5: str
+    folder: str
+    images: int
+
+
+ARCHIVES = [
+    Archive("DIV2K_train_HR.zip", "bdc2d9338d4e574fe81bf7d158758658", "DIV2K_train_HR", 800),
+    Archive("DIV2K_valid_HR.zip", "9fcdda83005c5e5997799b69f955ff88", "DIV2K_valid_HR", 100),
+    Archive("DIV2K_train_LR_bicubic_X4.zip", "76c43ec4155851901ebbe8339846d93d", "DIV2K_train_LR_bicubic/X4", 800),
+    Archive("DIV2K_valid_LR_bicubic_X4.zip", "21962de700c8d368c6ff83314480eff0", "DIV2K_valid_LR_bicubic/X4", 100),
+]
+
+
+def fetch(archive: Archive, url: str, root: Path, keep: bool) -> None:
+    """Download, check and unpack one archive into `root`; nothing is done if its images are all there.
+
+    Raises:
+        UserError: no connection, a damaged download, or an archive that doesn't hold what it should.
+    """
+    folder = root / archive.folder
+    if _images(folder) == archive.images:
+        print(f"{folder}: {archive.images} images, already there")
+        return
+    path = root / archive.name
+    try:
+        download_url(f"{url}/{archive.name}", root, md5=archive.md5)
+    except (OSError, RuntimeError, urllib.error.URLError) as error:
+        if path.exists() and not check_integrity(path, archive.md5):
+            path.unlink()
+        raise UserError(f"{url}/{archive.name}: can't be fetched: {error}; check the connection and run again") from error
+    # Unpacked aside and moved when whole, so that an interruption never leaves half a folder that looks like one.
+    aside = root / f".{archive.name}.part"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        extract_archive(str(path), str(aside))
+        if (found := _images(aside / archive.folder)) != archive.images:
+            raise UserError(f"{path}: expected {archive.images} images in {archive.folder}, found {found}")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        (aside / archive.folder).rename(folder)
+    except OSError as error:
+        raise UserError(f"{path}: can't be unpacked: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    if not keep:
+        path.unlink()
+    print(f"{folder}: {archive.images} images")
+
+
+def _images(folder: Path) -> int:
+    return sum(1 for _ in folder.glob("*.png"))
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default="datasets/DIV2K", help="where it goes (default: datasets/DIV2K)")
+    parser.add_argument("--url", default="http://data.vision.ee.ethz.ch/cvl/DIV2K", help="folder of the archives")
+    parser.add_argument("--keep", action="store_true", help="keep the archives after unpacking (4.5 GB)")
+    args = parser.parse_args()
+    for archive in ARCHIVES:
+        fetch(archive, args.url.rstrip("/"), args.root, args.keep)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The DIV2K script against a local HTTP server with small archives of the real layout."""
+
+import functools
+import hashlib
+import http.server
+import threading
+import zipfile
+from collections.abc import Iterator
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from conftest import REPOSITORY
+from PIL import Image
+
+from srgan.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = util.spec_from_file_location("download_div2k", REPOSITORY / "scripts" / "download_div2k.py")
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Server(http.server.SimpleHTTPRequestHandler):
+    requests: list[str] = []
+
+    def do_GET(self) -> None:
+        self.requests.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    Server.requests.clear()
+    (tmp_path / "served").mkdir(exist_ok=True)
+    handler = functools.partial(Server, directory=str(tmp_path / "served"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def archive(script: ModuleType, tmp_path: Path) -> object:
+    """A served archive of three LR images in DIV2K's layout."""
+    image, path = tmp_path / "image.png", tmp_path / "served" / "DIV2K_train_LR_bicubic_X4.zip"
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8)).save(image)
+    with zipfile.ZipFile(path, "w") as file:
+        for i in range(1, 4):
+            file.write(image, f"DIV2K_train_LR_bicubic/X4/{i:04d}x4.png")
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    return script.Archive(path.name, md5, "DIV2K_train_LR_bicubic/X4", 3)
+
+
+def test_fetches_checks_and_unpacks_once(script: ModuleType, archive: object, url: str, tmp_path: Path) -> None:
+    root = tmp_path / "DIV2K"
+    script.fetch(archive, url, root, keep=False)
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    assert names == [f"DIV2K_train_LR_bicubic/X4/{i:04d}x4.png" for i in range(1, 4)]
+    seen = len(Server.requests)
+    script.fetch(archive, url, root, keep=False)
+    assert len(Server.requests) == seen, "a second run has nothing to fetch"
+
+
+def test_interrupted_unpacking_is_made_good(script: ModuleType, archive: object, url: str, tmp_path: Path) -> None:
+    root = tmp_path / "DIV2K"
+    script.fetch(archive, url, root, keep=True)
+    (root / archive.folder / "0002x4.png").unlink()
+    seen = len(Server.requests)
+    script.fetch(archive, url, root, keep=True)
+    assert len(list((root / archive.folder).iterdir())) == 3
+    assert len(Server.requests) == seen, "the archive was kept and is whole"
+
+
+def test_damaged_download_is_an_error_and_leaves_nothing(
+    script: ModuleType, archive: object, url: str, tmp_path: Path
+) -> None:
+    served = tmp_path / "served" / archive.name
+    served.write_bytes(served.read_bytes()[:-10])
+    with pytest.raises(UserError, match="can't be fetched"):
+        script.fetch(archive, url, tmp_path / "DIV2K", keep=False)
+    assert not list((tmp_path / "DIV2K").rglob("*.*"))
+
+
+def test_no_connection_is_an_error(script: ModuleType, archive: object, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="check the connection"):
+        script.fetch(archive, "http://127.0.0.1:9", tmp_path / "DIV2K", keep=False)
+
+
+def test_archives_are_div2ks(script: ModuleType) -> None:
+    assert [(a.folder, a.images) for a in script.ARCHIVES] == [
+        ("DIV2K_train_HR", 800),
+        ("DIV2K_valid_HR", 100),
+        ("DIV2K_train_LR_bicubic/X4", 800),
+        ("DIV2K_valid_LR_bicubic/X4", 100),
+    ]
