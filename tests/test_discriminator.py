@@ -1,0 +1,50 @@
+"""The discriminator against figure 4 of the paper."""
+
+import pytest
+import torch
+from torch import nn
+
+from srgan.discriminator import Discriminator
+
+
+def test_layers_of_the_paper() -> None:
+    convolutions = [m for m in Discriminator().modules() if isinstance(m, nn.Conv2d)]
+    assert [c.out_channels for c in convolutions] == [64, 64, 128, 128, 256, 256, 512, 512]
+    assert [c.stride[0] for c in convolutions] == [1, 2, 1, 2, 1, 2, 1, 2]
+    assert {c.kernel_size for c in convolutions} == {(3, 3)}
+
+
+def test_batch_norm_from_the_second_convolution_on() -> None:
+    features = Discriminator().features
+    assert [type(layer).__name__ for layer in features[:5]] == [
+        "Conv2d",
+        "LeakyReLU",
+        "Conv2d",
+        "BatchNorm2d",
+        "LeakyReLU",
+    ]
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in features) == 7
+    assert {layer.negative_slope for layer in features if isinstance(layer, nn.LeakyReLU)} == {0.2}
+
+
+def test_parameters_by_hand() -> None:
+    """k3 convolutions with biases, seven norms, dense 6 * 6 * 512 -> 1024 -> 1."""
+    widths = [3, 64, 64, 128, 128, 256, 256, 512, 512]
+    convolutions = sum(9 * a * b + b for a, b in zip(widths, widths[1:], strict=False))
+    norms = 2 * sum(widths[2:])
+    dense = 6 * 6 * 512 * 1024 + 1024 + 1024 + 1
+    assert sum(p.numel() for p in Discriminator().parameters()) == convolutions + norms + dense == 23_565_505
+
+
+@pytest.mark.parametrize("crop", [32, 96])
+def test_logits_of_any_sign(crop: int) -> None:
+    discriminator = Discriminator(crop)
+    logits = discriminator(torch.rand(4, 3, crop, crop) * 2 - 1)
+    assert logits.shape == (4, 1)
+    assert logits.min() < 0 or logits.max() > 1, "a sigmoid at the end would keep them in 0..1"
+
+
+@pytest.mark.parametrize("crop", [0, 8, 100])
+def test_a_crop_that_does_not_halve_four_times_is_refused(crop: int) -> None:
+    with pytest.raises(ValueError, match="multiple of 16"):
+        Discriminator(crop)

@@ -1,0 +1,112 @@
+"""SRResNet against figure 4 of the paper."""
+
+import pytest
+import torch
+from torch import nn
+
+from srgan.generator import Generator, fold_batchnorm, icnr_
+
+
+def randomised(generator: Generator) -> Generator:
+    """With batch norms that do something: an untrained one is close to the identity, or zero."""
+    for module in generator.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+            nn.init.normal_(module.running_mean, std=0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return generator.eval()
+
+
+def test_parameters_of_the_papers_generator() -> None:
+    """By hand from k9n64s1, 16 blocks of k3n64s1, two k3n256s1 and k9n3s1, with biases; one slope a PReLU."""
+    head = 9 * 9 * 3 * 64 + 64 + 1
+    conv, norm = 3 * 3 * 64 * 64 + 64, 2 * 64
+    body = 16 * (2 * (conv + norm) + 1) + conv + norm
+    upsample = 2 * (3 * 3 * 64 * 256 + 256 + 1)
+    tail = 9 * 9 * 64 * 3 + 3
+    assert sum(p.numel() for p in Generator().parameters()) == head + body + upsample + tail == 1_549_462
+
+
+def test_shapes_of_the_papers_layers() -> None:
+    generator, shapes = Generator().eval(), {}
+    layers = {
+        "k9n64s1": generator.head,
+        "residual block": generator.body[15],
+        "k3n64s1 BN": generator.body,
+        "k3n256s1": generator.upsample[0][0],
+        "shuffle x2": generator.upsample[0],
+        "k3n256s1, second": generator.upsample[1][0],
+        "shuffle x2, second": generator.upsample[1],
+        "k9n3s1": generator.tail,
+    }
+    for name, layer in layers.items():
+        layer.register_forward_hook(lambda module, args, out, name=name: shapes.update({name: tuple(out.shape[1:])}))
+    with torch.inference_mode():
+        generator(torch.rand(1, 3, 24, 24))
+    assert shapes == {
+        "k9n64s1": (64, 24, 24),
+        "residual block": (64, 24, 24),
+        "k3n64s1 BN": (64, 24, 24),
+        "k3n256s1": (256, 24, 24),
+        "shuffle x2": (64, 48, 48),
+        "k3n256s1, second": (256, 48, 48),
+        "shuffle x2, second": (64, 96, 96),
+        "k9n3s1": (3, 96, 96),
+    }
+
+
+@pytest.mark.parametrize(("scale", "size"), [(2, (7, 12)), (3, (5, 8)), (4, (13, 6)), (8, (3, 5))])
+def test_any_size_is_scaled(scale: int, size: tuple[int, int]) -> None:
+    generator = Generator(scale, blocks=1, channels=8)
+    assert generator(torch.rand(2, 3, *size)).shape == (2, 3, scale * size[0], scale * size[1])
+
+
+def test_another_scale_is_refused() -> None:
+    with pytest.raises(ValueError, match="2, 3, 4 or 8"):
+        Generator(scale=5)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_icnr_starts_without_a_checkerboard(factor: int) -> None:
+    """Right after initialisation, conv and shuffle are a nearest-neighbour enlargement: no sub-pixel differs."""
+    conv = nn.Conv2d(4, 4 * factor**2, 3, padding=1, bias=False)
+    icnr_(conv.weight, factor)
+    out = nn.PixelShuffle(factor)(conv(torch.rand(1, 4, 6, 6)))
+    blocks = out.unfold(2, factor, factor).unfold(3, factor, factor)
+    assert (blocks == blocks[..., :1, :1]).all()
+    assert conv.weight.std() > 0.1
+
+
+def test_untrained_generator_draws_no_checkerboard() -> None:
+    """All 16 sub-pixels of a x4 group see one and the same feature: in the middle of a flat image all is flat."""
+    out = Generator(blocks=2, channels=16).eval()(torch.full((1, 3, 24, 24), 0.5))
+    assert out[..., 40:56, 40:56].std(dim=(2, 3)).max() < 1e-6
+
+
+@pytest.mark.parametrize(("scale", "blocks"), [(2, 1), (3, 2), (4, 3), (8, 1)])
+def test_receptive_radius_is_how_far_a_pixel_reaches(scale: int, blocks: int) -> None:
+    """The gradient of the outputs of the middle LR pixel with respect to the LR image says how far."""
+    generator = randomised(Generator(scale, blocks, channels=8)).double()
+    radius = generator.receptive_radius
+    side = 2 * radius + 9
+    lr = torch.rand(1, 3, side, side, dtype=torch.float64, requires_grad=True)
+    middle = slice(side // 2 * scale, (side // 2 + 1) * scale)
+    generator(lr)[..., middle, middle].sum().backward()
+    reach = (lr.grad[0].abs().sum(0).nonzero() - side // 2).abs().max().item()
+    assert radius - 1 <= reach <= radius
+
+
+def test_receptive_radius_of_the_papers_generator() -> None:
+    """4 (k9) + 32 (blocks) + 1 (k3) + 1 + 1/2 (upsampling) + 4/4 (k9 at x4) = 39.5 LR pixels."""
+    assert Generator().receptive_radius == 40
+
+
+def test_folded_batchnorm_computes_the_same() -> None:
+    generator = randomised(Generator(blocks=3, channels=16))
+    lr = torch.rand(1, 3, 20, 17)
+    folded = fold_batchnorm(generator)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(lr), generator(lr), atol=1e-4, rtol=1e-4)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in generator.modules())

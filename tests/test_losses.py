@@ -1,0 +1,39 @@
+"""The losses against hand calculations."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from srgan.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss
+
+
+def test_pixel_losses_by_hand() -> None:
+    sr, hr = torch.tensor([[[[0.5, -0.5]]]]), torch.tensor([[[[0.0, 0.5]]]])
+    assert PixelLoss("mse")(sr, hr) == pytest.approx((0.25 + 1) / 2)
+    assert PixelLoss("l1")(sr, hr) == pytest.approx((0.5 + 1) / 2)
+
+
+def test_vgg_loss_is_the_scaled_mse_of_features() -> None:
+    doubled = nn.Module()
+    doubled.forward = lambda image: 2 * image
+    sr, hr = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
+    assert VGGLoss(doubled, factor=0.006)(sr, hr) == pytest.approx(0.006 * 4)
+
+
+@pytest.mark.parametrize("logit", [-3.0, 0.0, 2.5])
+def test_adversarial_loss_is_minus_log_d(logit: float) -> None:
+    d = 1 / (1 + math.exp(-logit))
+    assert adversarial_loss(torch.tensor([[logit]])) == pytest.approx(-math.log(d))
+
+
+def test_adversarial_loss_is_a_mean_over_the_batch_without_overflow() -> None:
+    assert adversarial_loss(torch.tensor([[-200.0], [200.0]])) == pytest.approx(100)
+
+
+def test_discriminator_loss_is_binary_cross_entropy() -> None:
+    real, fake = torch.tensor([[1.5], [-0.5]]), torch.tensor([[0.3], [2.0]])
+    cross_entropy = nn.functional.binary_cross_entropy
+    expected = cross_entropy(real.sigmoid(), torch.ones(2, 1)) + cross_entropy(fake.sigmoid(), torch.zeros(2, 1))
+    assert discriminator_loss(real, fake) == pytest.approx(expected.item())
