@@ -65,18 +65,25 @@ class Generator(nn.Module):
         self.upsample = nn.Sequential(*(Upsample(channels, factor) for factor in factors))
         self.tail = nn.Conv2d(channels, 3, 9, padding=4)
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def forward(self, lr: Tensor, keep: tuple[slice, slice] | None = None) -> Tensor:
+        """With `keep`, only these rows and columns of LR are upsampled: the rest was there for the body to see."""
         x = self.head(lr)  # N x C x H x W
         x = x + self.body(x)  # N x C x H x W
+        if keep:
+            x = x[(..., *keep)]
         x = self.upsample(x)  # N x C x sH x sW
         return self.tail(x)  # N x 3 x sH x sW
 
     @property
     def receptive_radius(self) -> int:
         """LR pixels, in each direction, on which one output pixel can depend."""
-        radius = 4 + 2 * self.blocks + 1
+        return 4 + 2 * self.blocks + 1 + self.upsample_radius
+
+    @property
+    def upsample_radius(self) -> int:
+        """The part of `receptive_radius` that lies behind the body, in LR pixels."""
         # Each upsampling convolution reaches one pixel of its own, ever finer, grid; the tail reaches 4 output pixels.
-        grid = 1
+        radius, grid = 0.0, 1
         for layer in self.upsample:
             radius += 1 / grid
             grid *= layer[1].upscale_factor
