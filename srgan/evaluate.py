@@ -1,14 +1,18 @@
 """Scores of anything that upscales, over benchmark folders."""
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from srgan.data import ImagePair
-from srgan.metrics import score
+from srgan.data import ImagePair, find_pairs
+from srgan.errors import UserError
+from srgan.metrics import Protocol
 from srgan.resize import imresize
+from srgan.upscale import Upscaler
 
 Upscale = Callable[[np.ndarray], np.ndarray]
 
@@ -28,12 +32,26 @@ def evaluate(upscale: Upscale, pairs: Iterable[ImagePair], scale: int) -> Iterat
     """Upscale and score pair after pair (Y channel, `scale` pixels cut off); one pair is in memory at a time.
 
     Raises:
-        UserError: an image can't be read or a pair doesn't fit.
+        UserError: an image can't be read, is too small, or a pair doesn't fit.
     """
+    for results in compare({"": upscale}, pairs, scale, Protocol(border=scale)):
+        yield results[""]
+
+
+def compare(
+    methods: Mapping[str, Upscale], pairs: Iterable[ImagePair], scale: int, protocol: Protocol
+) -> Iterator[dict[str, Result]]:
+    """As `evaluate`, for several methods at once: each pair is read once, and gives a result of each method."""
     for pair in pairs:
         lr, hr = pair.read(scale)
-        sr = upscale(lr)
-        yield Result(pair.name, *score(sr, hr, border=scale), lr, sr, hr)
+        results = {}
+        for name, upscale in methods.items():
+            sr = upscale(lr)
+            try:
+                results[name] = Result(pair.name, *protocol.score(sr, hr), lr, sr, hr)
+            except ValueError as error:
+                raise UserError(f"{pair.hr}: can't be scored: {error}") from error
+        yield results
 
 
 def bicubic(scale: int) -> Upscale:
@@ -44,3 +62,100 @@ def bicubic(scale: int) -> Upscale:
 def nearest(scale: int) -> Upscale:
     """Each pixel repeated."""
     return lambda image: image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def self_ensemble(upscale: Upscale) -> Upscale:
+    """The mean over the eight flips and turns of the image, each turned back (Timofte et al., 2016).
+
+    The eight are averaged as 8-bit images, and the mean is rounded half up.
+    """
+
+    def upscale_eight(image: np.ndarray) -> np.ndarray:
+        total = 0
+        for turns in range(4):
+            turned = np.rot90(image, turns)
+            total = total + np.rot90(upscale(np.ascontiguousarray(turned)), -turns).astype(np.uint16)
+            mirrored = upscale(np.ascontiguousarray(turned[:, ::-1]))[:, ::-1]
+            total = total + np.rot90(mirrored, -turns)
+        return ((total + 4) // 8).astype(np.uint8)
+
+    return upscale_eight
+
+
+def load_methods(
+    weights: Sequence[str],
+    scale: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    ensemble: bool = False,
+) -> tuple[dict[str, Upscale], int]:
+    """Methods by name, and their scale: bicubic (whether asked for or not) before the networks.
+
+    Args:
+        weights: weights files, run folders, or the words "bicubic" and "nearest".
+        scale: needed only where no weights tell it; 4 if they don't.
+        ensemble: `self_ensemble` of the networks, whose names get a "+", as in the literature.
+
+    Raises:
+        UserError: weights can't be loaded, their scales differ, or one is given twice.
+    """
+    words = ("nearest", "bicubic")
+    paths = distinct_names([Path(entry) for entry in weights if entry not in words], taken=words)
+    networks = {name: Upscaler(path, device, precision) for name, path in paths.items()}
+    scales = {name: network.scale for name, network in networks.items()} | ({"--scale": scale} if scale else {})
+    if len(set(scales.values())) > 1:
+        raise UserError(f"one scale at a time, not {', '.join(f'{name} x{factor}' for name, factor in scales.items())}")
+    scale = next(iter(scales.values()), 4)
+    methods = {"nearest": nearest(scale)} if "nearest" in weights else {}
+    methods["bicubic"] = bicubic(scale)
+    for name, network in networks.items():
+        methods[f"{name}+" if ensemble else name] = self_ensemble(network.upscale) if ensemble else network.upscale
+    return methods, scale
+
+
+def load_benchmarks(folders: Sequence[Path], scale: int) -> dict[str, list[ImagePair]]:
+    """The pairs of each folder (see `find_pairs`) by the folder's name; all names are distinct.
+
+    Raises:
+        UserError: a folder is missing, holds no images, is given twice, or a file lacks its partner.
+    """
+    benchmarks = {}
+    for name, folder in distinct_names(folders).items():
+        pairs = find_pairs(folder, scale)
+        if len({pair.name for pair in pairs}) < len(pairs):
+            pairs = [ImagePair(name, hr) for name, hr in distinct_names([pair.hr for pair in pairs]).items()]
+        benchmarks[name] = pairs
+    return benchmarks
+
+
+def distinct_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> dict[str, Path]:
+    """Short names of files and folders, fit for a file name: the stem, and as much before it as tells them apart.
+
+    Raises:
+        UserError: a path is given twice.
+    """
+    candidates = [_names(path) for path in paths]
+    named = {}
+    for i, path in enumerate(paths):
+        others = {name for names in candidates[:i] + candidates[i + 1 :] for name in names}.union(taken)
+        name = next((name for name in candidates[i] if name not in others), None)
+        if name is None:
+            raise UserError(f"{path}: given twice")
+        named[name] = path
+    return named
+
+
+def _names(path: Path) -> list[str]:
+    """Names for a path, from the shortest to the whole of it."""
+    path = path.absolute()
+    stem = path.stem if path.is_file() else path.name
+    # Folders that only tell the layout say nothing of whose weights or images these are.
+    parts = [part for part in path.parent.parts[1:] if part not in ("weights", "checkpoints")]
+    if re.fullmatch(r"image_SRF_\d+", stem):
+        stem, parts = parts[-1], parts[:-1]
+    shortest = 1 if stem in ("best", "last") else 0
+    names = []
+    for length in range(shortest, len(parts) + 1):
+        before = parts[len(parts) - length :]
+        names += ["-".join([*before, stem]), "-".join([*before, path.name])]
+    return [re.sub(r"[^\w.+-]", "_", name) for name in dict.fromkeys(names)]
