@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -85,30 +86,62 @@ def find_pairs(folder: Path, scale: int, recursive: bool = False) -> list[ImageP
     lr_folder = folder.with_name(f"{folder.name.removesuffix('_HR')}_LR_bicubic") / f"X{scale}"
     if not folder.name.endswith("_HR") or not lr_folder.is_dir():
         return [ImagePair(image.stem, image) for image in images]
-    pairs = [ImagePair(image.stem, image, lr_folder / f"{image.stem}x{scale}.png") for image in images]
-    return _complete(pairs)
+    return _matched(images, list_images(lr_folder), scale)
+
+
+def match_pairs(hr_folder: Path, lr_folder: Path, scale: int) -> list[ImagePair]:
+    """The pairs of two folders, matched and sorted by name.
+
+    `baby.png` or `baby_HR.png` is matched with `baby.png`, `baby_LR.png` or `babyx4.png`, of any image format.
+
+    Raises:
+        UserError: a folder is missing or holds no images, or images lack their partners: they are listed.
+    """
+    images = list_images(hr_folder)
+    if not images:
+        raise UserError(f"{hr_folder}: no images in this folder")
+    return _matched(images, list_images(lr_folder), scale)
 
 
 def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
     if folder.name != f"image_SRF_{scale}":
         raise UserError(f"{folder}: these pairs are not of scale {scale}")
-    suffix = f"_SRF_{scale}_HR"
-    images = [image for image in list_images(folder) if image.stem.endswith(suffix)]
-    if not images:
-        raise UserError(f"{folder}: expected pairs *{suffix}.png and *_SRF_{scale}_LR.png, found none")
-    return _complete(
-        [
-            ImagePair(image.stem.removesuffix(suffix), image, image.with_stem(image.stem.removesuffix("_HR") + "_LR"))
-            for image in images
-        ]
+    images = list_images(folder)
+    # Some releases keep other methods' results beside the pairs.
+    hr, lr = ([image for image in images if image.stem.endswith(f"_SRF_{scale}_{kind}")] for kind in ("HR", "LR"))
+    if not hr:
+        raise UserError(f"{folder}: expected pairs *_SRF_{scale}_HR.png and *_SRF_{scale}_LR.png, found none")
+    return _matched(hr, lr, scale)
+
+
+def _matched(hr: Sequence[Path], lr: Sequence[Path], scale: int) -> list[ImagePair]:
+    hr_by_name = _by_name(hr, rf"(_SRF_{scale})?_HR$")
+    # An HR image may itself be called box4.png.
+    plain = [image for image in lr if image.stem in hr_by_name]
+    lr_by_name = _by_name(plain, "$") | _by_name(
+        [image for image in lr if image not in plain], rf"((_SRF_{scale})?_LR|x{scale})$"
     )
+    problems = [
+        f"{len(alone)} {kind} images without {other}: {', '.join(map(str, alone[:20]))}{' ...' * (len(alone) > 20)}"
+        for kind, other, alone in (
+            ("HR", "LR", [image for name, image in hr_by_name.items() if name not in lr_by_name]),
+            ("LR", "HR", [image for name, image in lr_by_name.items() if name not in hr_by_name]),
+        )
+        if alone
+    ]
+    if problems:
+        raise UserError("; ".join(problems))
+    return [ImagePair(name, image, lr_by_name[name]) for name, image in hr_by_name.items()]
 
 
-def _complete(pairs: list[ImagePair]) -> list[ImagePair]:
-    missing = [str(pair.lr) for pair in pairs if pair.lr is not None and not pair.lr.exists()]
-    if missing:
-        raise UserError(f"{len(missing)} LR images are missing: {', '.join(missing[:5])}{' ...' * (len(missing) > 5)}")
-    return pairs
+def _by_name(images: Iterable[Path], suffix: str) -> dict[str, Path]:
+    named = {}
+    for image in images:
+        name = re.sub(suffix, "", image.stem)
+        if name in named:
+            raise UserError(f"{named[name]} and {image}: two images of one name")
+        named[name] = image
+    return named
 
 
 def _walk(folder: Path) -> Iterable[Path]:
