@@ -1,15 +1,40 @@
 """From image to image: the one path that demo, test, validation and anyone's code take through the generator."""
 
+import math
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from srgan.checkpoint import load_generator
+from srgan.errors import UserError
 from srgan.generator import Generator, fold_batchnorm
-from srgan.images import lr_tensor, to_uint8
+from srgan.pictures import to_array
 from srgan.precision import Precision, select_device
+
+AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
+
+# Larger tiles gain little: with 320, the overlap costs a quarter of the time.
+LARGEST_TILE, SMALLEST_TILE = 320, 16
+
+
+class Span(NamedTuple):
+    """Where a tile lies along one axis, in LR pixels."""
+
+    window: slice  # of the image: what the network sees
+    keep: slice  # of the window: what the network upsamples
+    core: slice  # of the image: what the tile gives to the result
+
+    @property
+    def inner(self) -> slice:
+        """The core, of what is kept."""
+        origin = self.window.start + self.keep.start
+        return slice(self.core.start - origin, self.core.stop - origin)
 
 
 class Upscaler:
@@ -18,16 +43,23 @@ class Upscaler:
     Args:
         weights: released weights, a checkpoint or a run folder (see `load_generator`), or a `Generator`.
         device: "auto", "cpu" or "cuda".
-        precision: "auto", "fp32", "bf16" or "fp16".
-        tile: side of a tile in LR pixels.
+        precision: "auto", "fp32", "bf16" or "fp16"; 16-bit images always take fp32.
+        tile: side of a tile in LR pixels, without its overlap; by default what a part of the free memory holds. The
+            result does not depend on it: in fp32 it is that of the whole image at once.
 
     Raises:
-        UserError: the weights can't be loaded, or the device isn't there.
+        UserError: the weights can't be loaded, the device isn't there, or the tile isn't positive.
     """
 
     def __init__(
-        self, weights: str | Path | Generator, device: str = "auto", precision: str = "auto", tile: int = 256
+        self,
+        weights: str | Path | Generator,
+        device: str = "auto",
+        precision: str = "auto",
+        tile: int | None = None,
     ) -> None:
+        if tile is not None and tile < 1:
+            raise UserError(f"expected a tile of at least 1 pixel, found {tile}")
         generator = weights if isinstance(weights, Generator) else load_generator(Path(weights))
         self.device = select_device(device)
         self.precision = Precision(precision, self.device)
@@ -35,24 +67,159 @@ class Upscaler:
         self.scale = generator.scale
         self.tile = tile
 
-    def upscale(self, image: np.ndarray) -> np.ndarray:
-        """uint8 H x W x 3 RGB -> uint8 scale*H x scale*W x 3."""
-        height, width = image.shape[:2]
-        scale, margin = self.scale, self.generator.receptive_radius
-        out = np.empty((height * scale, width * scale, 3), np.uint8)
-        for y in range(0, height, self.tile):
-            for x in range(0, width, self.tile):
-                # Each tile brings along all that its pixels depend on, so its edges are no different from its middle.
-                top, left = max(y - margin, 0), max(x - margin, 0)
-                bottom, right = min(y + self.tile, height), min(x + self.tile, width)
-                tile = image[None, top : bottom + margin, left : right + margin]
-                sr = to_uint8(self._forward(lr_tensor(tile)))[0].permute(1, 2, 0).cpu().numpy()
-                out[y * scale : bottom * scale, x * scale : right * scale] = sr[
-                    (y - top) * scale : (bottom - top) * scale, (x - left) * scale : (right - left) * scale
-                ]
+    def upscale(self, image: AnyImage, progress: Callable[[Iterable], Iterable] = iter) -> AnyImage:
+        """Upscale one image; grey stays grey, 16 bits stay 16 bits, and alpha is upscaled too (bicubic).
+
+        Args:
+            image: uint8 or uint16, H x W (grey) or H x W x 1, 2, 3 or 4 (grey, grey and alpha, RGB, RGBA); or a Pillow
+                image, which is turned upright, and to grey or RGB, with alpha or without, from any other mode.
+            progress: wraps the list of tiles, as `tqdm` does.
+
+        Returns:
+            An array of the same type and channels, scale*H x scale*W; of a Pillow image, a Pillow image.
+
+        Raises:
+            TypeError: another type of values.
+            ValueError: another shape, an empty image, or a Pillow image of 32 bits a value.
+            UserError: no memory even for the smallest tile.
+        """
+        if isinstance(image, Image.Image):
+            return Image.fromarray(self.upscale(to_array(image), progress))
+        if image.dtype not in (np.uint8, np.uint16):
+            raise TypeError(f"expected an image of uint8 or uint16, found {image.dtype}")
+        if image.ndim not in (2, 3) or 0 in image.shape or (image.ndim == 3 and image.shape[2] > 4):
+            raise ValueError(f"expected an image of H x W or H x W x 1, 2, 3 or 4, found the shape {image.shape}")
+        pixels = image.reshape(*image.shape[:2], -1)
+        if pixels.shape[2] in (2, 4):
+            pixels = spread_colours(pixels)
+        out = self._upscale_within_memory(pixels, progress)
+        return out.reshape(*out.shape[:2], *image.shape[2:])
+
+    def _upscale_within_memory(self, image: np.ndarray, progress: Callable[[Iterable], Iterable]) -> np.ndarray:
+        tile = min(self.tile or self._affordable_tile(), max(image.shape[:2]))
+        while True:
+            try:
+                return self._upscale_tiles(image, tile, progress)
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if tile <= SMALLEST_TILE:
+                    raise UserError(
+                        f"{self.device.type} has no memory for a tile of {tile} pixels: close other programs"
+                        + (" or take --device cpu" if self.device.type == "cuda" else "")
+                    ) from error
+            # Here, outside the handler, nothing holds the failed tile's tensors any more.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            tile = self.tile = max(tile // 2, SMALLEST_TILE)
+
+    def _upscale_tiles(self, image: np.ndarray, tile: int, progress: Callable[[Iterable], Iterable]) -> np.ndarray:
+        height, width, channels = image.shape
+        scale, generator = self.scale, self.generator
+        out = np.empty((height * scale, width * scale, channels), image.dtype)
+        rows, columns = (spans(n, tile, generator.receptive_radius, generator.upsample_radius) for n in (height, width))
+        for row, column in progress([(row, column) for row in rows for column in columns]):
+            sr = self._upscale_window(image[row.window, column.window], row, column)
+            out[_times(row.core, scale), _times(column.core, scale)] = sr
         return out
 
     @torch.inference_mode()
-    def _forward(self, lr: Tensor) -> Tensor:
-        with self.precision.autocast():
-            return self.generator(lr.to(self.device, memory_format=torch.channels_last))
+    def _upscale_window(self, window: np.ndarray, row: Span, column: Span) -> np.ndarray:
+        """uint8 or uint16 h x w x C -> the values of the tile's core, as floats in 0..255 or 0..65535."""
+        peak, channels = np.iinfo(window.dtype).max, window.shape[2]
+        lr = torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1)[None].to(self.device) / peak
+        rgb = lr[:, :3] if channels >= 3 else lr[:, :1].expand(-1, 3, -1, -1)
+        sr = self._forward(rgb.contiguous(memory_format=torch.channels_last), (row.keep, column.keep), peak)
+        if channels < 3:
+            # BT.601's luma: the network's grey may be tinged.
+            sr = (sr * sr.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        if channels in (2, 4):
+            alpha = F.interpolate(lr[:, -1:], scale_factor=self.scale, mode="bicubic", antialias=True)
+            alpha = alpha[..., _times(row.keep, self.scale), _times(column.keep, self.scale)]
+            sr = torch.cat([sr, alpha * 2 - 1], dim=1)
+        levels = sr.add(1).mul(peak / 2).round_().clamp_(0, peak)  # 1 x C x sh x sw
+        inner = (_times(span.inner, self.scale) for span in (row, column))
+        return levels[(0, slice(None), *inner)].permute(1, 2, 0).cpu().numpy()
+
+    def _forward(self, rgb: Tensor, keep: tuple[slice, slice], peak: int) -> Tensor:
+        # TF32, CUDA's default for fp32 convolutions, has 10 bits: too few even for 8-bit images to be exact.
+        with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+            if peak > 255:
+                return self.generator(rgb, keep)
+            with self.precision.autocast():
+                return self.generator(rgb, keep).float()
+
+    def _affordable_tile(self) -> int:
+        """The largest useful tile that takes at most a quarter of the free memory."""
+        wide = self.precision.dtype is torch.float32
+        # Measured: two activations of all the channels in HR stand in memory at a time, and half of one more.
+        pixel = 2.5 * self.generator.channels * self.scale**2 * (4 if wide else 2)
+        side = math.isqrt(int(_free_memory(self.device) / 4 / pixel)) - 2 * self.generator.upsample_radius
+        return min(max(side, SMALLEST_TILE), LARGEST_TILE)
+
+
+def spans(length: int, tile: int, receptive_radius: int, upsample_radius: int) -> list[Span]:
+    """Cut an axis into tiles that bring along all that their pixels depend on.
+
+    All windows are of one length and lie inside the image, so that all tiles run through the same kernels, and the
+    border of the image is padded as it is in an image in one piece.
+    """
+    count = max(math.ceil((length - 2 * receptive_radius) / tile), 1)
+    # The tiles at the border need an overlap on one side only, hence length - 2 * radius.
+    step = math.ceil((length - 2 * receptive_radius) / count)
+    side = step + 2 * receptive_radius
+    starts = [min(i * step, length - side) for i in range(count)]
+    edges = [0, *(start + receptive_radius for start in starts[1:]), length]
+    return [
+        Span(
+            slice(start, start + side),
+            slice(max(core - upsample_radius - start, 0), min(end + upsample_radius - start, side)),
+            slice(core, end),
+        )
+        for start, core, end in zip(starts, edges, edges[1:], strict=False)
+    ]
+
+
+def spread_colours(image: np.ndarray) -> np.ndarray:
+    """Give fully transparent pixels the mean of the visible colours around them; the last channel is alpha.
+
+    What colour they hide is chance (often black), and would bleed into the edges of what is visible.
+    """
+    visible = image[..., -1:] > 0
+    if visible.all() or not visible.any():
+        return image
+    colours, weights = (
+        torch.from_numpy(part.astype(np.float32)).permute(2, 0, 1)[None] for part in (image[..., :-1], visible)
+    )
+    spread = _spread(colours, weights)[0].permute(1, 2, 0).round().numpy().astype(image.dtype)
+    return np.concatenate([np.where(visible, image[..., :-1], spread), image[..., -1:]], axis=2)
+
+
+def _spread(colours: Tensor, weights: Tensor) -> Tensor:
+    """Fill where the weights (1 x 1 x H x W, 0 or 1) are 0 from a coarser grid, itself filled from a coarser one."""
+    if weights.all():
+        return colours
+    coarse_weights = F.avg_pool2d(weights, 2, ceil_mode=True)
+    coarse = F.avg_pool2d(colours * weights, 2, ceil_mode=True) / coarse_weights.clamp_min(1e-6)
+    coarse = _spread(coarse, (coarse_weights > 0).float())
+    return torch.where(weights > 0, colours, F.interpolate(coarse, size=colours.shape[2:], mode="bilinear"))
+
+
+def _times(span: slice, factor: int) -> slice:
+    return slice(span.start * factor, span.stop * factor)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # The CPU's allocator raises a plain RuntimeError.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _free_memory(device: torch.device) -> int:
+    """Bytes that the device has left; on a system that doesn't say (other than Linux), 4 GB."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 4 * 10**9
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
