@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Upscale pictures: files, folders or patterns; without any, a photograph that comes with scikit-image."""
+
+import argparse
+from pathlib import Path
+
+from srgan.errors import command
+from srgan.jobs import find_sources, names_file, photograph, plan, run
+from srgan.precision import FORMATS
+from srgan.upscale import Upscaler
+
+WEIGHTS = Path(__file__).parent / "weights" / "srgan_x4.safetensors"
+
+
+@command
+def demo() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pictures", nargs="*", metavar="IMAGE_OR_FOLDER")
+    parser.add_argument("--out", type=Path, default="results/demo", help="folder, or the file of one (%(default)s)")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="weights, checkpoint or run folder (%(default)s)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
+    parser.add_argument("--tile", type=int, metavar="N", help="side of a tile in pixels (from the free memory)")
+    parser.add_argument("--recursive", action="store_true", help="look into folders of folders")
+    parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there")
+    parser.add_argument("--compare", action="store_true", help="add comparisons with bicubic, and a page with a slider")
+    parser.add_argument("--format", choices=("png", "jpg", "webp", "tiff", "gif"), help="of the results (png)")
+    args = parser.parse_args()
+
+    folder = args.out.parent if names_file(args.out) else args.out
+    sources = find_sources(args.pictures or [photograph(folder)], args.recursive)
+    upscaler = Upscaler(args.weights, args.device, args.precision, args.tile)
+    jobs = plan(sources, args.out, upscaler.scale, args.format and f".{args.format}")
+    page = folder / "compare.html" if args.compare or not args.pictures else None
+    failed = run(upscaler, jobs, page, args.skip_existing)
+    print("results:", jobs[0].target if len(jobs) == 1 else folder)
+    if page:
+        print("beside bicubic:", page)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    demo()
