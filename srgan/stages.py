@@ -1,5 +1,6 @@
 """The two training stages: each owns its networks and optimisers and knows how to take one step."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,6 @@ import torch
 from skimage import data
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from srgan.checkpoint import load_generator
 from srgan.config import AdversarialConfig, Loss, PretrainConfig
@@ -36,10 +36,8 @@ class PretrainStage:
         self.generator = self._initial_generator(config).to(device, memory_format=torch.channels_last).train()
         self.content = content_loss(config.loss).to(device, memory_format=torch.channels_last)
         self.optimizer = adam(self.generator, config.optimizer.lr)
-        self.average = None
-        if config.optimizer.ema:
-            decay = get_ema_multi_avg_fn(config.optimizer.ema)
-            self.average = AveragedModel(self.generator, multi_avg_fn=decay, use_buffers=True)
+        self.ema, self.averaged = config.optimizer.ema, 0
+        self.average = copy.deepcopy(self.generator).requires_grad_(False) if self.ema else None
 
     def _initial_generator(self, config: PretrainConfig) -> Generator:
         shape = config.generator
@@ -59,14 +57,22 @@ class PretrainStage:
         self.precision.backward(loss)
         self.precision.step(optimizer)
 
+    @torch.no_grad()
     def _update_average(self) -> None:
-        if self.average is not None:
-            self.average.update_parameters(self.generator)
+        """Move the averaged weights and batch statistics by 1 - ema; by more at first, to forget the initial ones."""
+        if self.average is None:
+            return
+        decay = min(self.ema, self.averaged / (self.averaged + 9))
+        self.averaged += 1
+        own = self.generator.state_dict()
+        for name, mean in self.average.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(own[name], 1 - decay)
 
     @property
     def exported(self) -> Generator:
         """The generator to validate and to release: the average where there is one."""
-        return self.generator if self.average is None else self.average.module
+        return self.generator if self.average is None else self.average
 
     @property
     def optimizers(self) -> list[torch.optim.Optimizer]:
@@ -82,7 +88,7 @@ class PretrainStage:
         return {
             "generator": self.generator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
+            "averaged": self.averaged,
             "scaler": self.precision.state_dict(),
             "exported": self.exported.state_dict(),
         }
@@ -90,8 +96,9 @@ class PretrainStage:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.load_state_dict(state["generator"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not None and state["average"] is not None:
-            self.average.load_state_dict(state["average"])
+        self.averaged = state["averaged"]
+        if self.average is not None:
+            self.average.load_state_dict(state["exported"])
         self.precision.load_state_dict(state["scaler"])
 
 

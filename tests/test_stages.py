@@ -111,14 +111,15 @@ def test_adversarial_weight_is_what_the_generator_feels(weights: Path) -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_average_follows_the_generator() -> None:
-    """After the first step the average starts from the generator; then it moves by 1 - ema."""
-    stage, pair = pretrain_stage(optimizer={"lr": 1e-2, "ema": 0.9}), batch()
-    stage.step(*pair)
-    first = stage.generator.tail.weight.detach().clone()
-    stage.step(*pair)
-    expected = 0.9 * first + 0.1 * stage.generator.tail.weight
-    torch.testing.assert_close(stage.exported.tail.weight, expected.detach())
+def test_average_forgets_the_start_and_then_follows() -> None:
+    """Decay n / (n + 9) before the (n + 1)-th update, 0 and 1/10 for the first two, and never more than ema."""
+    stage, pair = pretrain_stage(optimizer={"lr": 1e-2, "ema": 0.15}), batch()
+    tails = []
+    for _ in range(3):
+        stage.step(*pair)
+        tails.append(stage.generator.tail.weight.detach().clone())
+    second = 0.1 * tails[0] + 0.9 * tails[1]
+    torch.testing.assert_close(stage.exported.tail.weight, 0.15 * second + 0.85 * tails[2])
 
 
 def test_state_goes_on_exactly(weights: Path) -> None:
