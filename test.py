@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Score weights on benchmark images: PSNR and SSIM, tables, charts and side-by-side strips."""
+
+import argparse
+from pathlib import Path
+
+from srgan.data import match_pairs
+from srgan.errors import UserError, command
+from srgan.evaluate import load_benchmarks, load_methods
+from srgan.metrics import Protocol
+from srgan.report import draw_charts, run_benchmarks, write_tables
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", nargs="+", required=True, help="weights files, run folders, bicubic or nearest")
+    parser.add_argument("--data", nargs="+", type=Path, default=[], help="folders: image_SRF_4, DIV2K, or HR images")
+    parser.add_argument("--hr", type=Path, help="folder of HR images, with --lr in place of --data")
+    parser.add_argument("--lr", type=Path, help="folder of their LR images, paired by name")
+    parser.add_argument("--out", type=Path, default="results", help="folder of the results (default: results)")
+    parser.add_argument("--rgb", action="store_true", help="compare R, G and B instead of Y")
+    parser.add_argument("--border", type=int, help="pixels cut off each side (default: the scale)")
+    parser.add_argument("--ssim", choices=("gaussian", "daala"), default="gaussian", help="daala: the paper's SSIM")
+    parser.add_argument("--self-ensemble", action="store_true", help="mean over eight flips and turns of each image")
+    parser.add_argument("--crops", type=int, help="strips for the first N images of a folder only (default: all)")
+    parser.add_argument("--scale", type=int, help="for bicubic and nearest alone (default: 4)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
+    args = parser.parse_args()
+    if bool(args.hr) != bool(args.lr) or bool(args.data) == bool(args.hr):
+        raise UserError("expected either --data FOLDER ... or --hr FOLDER --lr FOLDER")
+    if args.rgb and args.ssim == "daala":
+        raise UserError("--ssim daala is defined on the Y channel: leave out --rgb")
+    if min(args.border or 0, args.crops or 0) < 0 or (args.scale or 2) < 2:
+        raise UserError("--border and --crops take 0 or more, --scale takes 2 or more")
+    return args
+
+
+@command
+def main() -> None:
+    args = arguments()
+    methods, scale = load_methods(args.weights, args.scale, args.device, args.precision, args.self_ensemble)
+    if args.hr:
+        benchmarks = {args.hr.absolute().name: match_pairs(args.hr, args.lr, scale)}
+    else:
+        benchmarks = load_benchmarks(args.data, scale)
+    protocol = Protocol(scale if args.border is None else args.border, args.rgb, args.ssim)
+    scores = run_benchmarks(methods, benchmarks, scale, protocol, args.out, args.crops)
+    asked = [name for name in methods if name != "bicubic" or "bicubic" in args.weights]
+    print(write_tables(scores, asked, protocol, args.out), end="")
+    draw_charts(scores, args.out)
+
+
+if __name__ == "__main__":
+    main()
