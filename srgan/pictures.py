@@ -4,7 +4,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -21,12 +21,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 95, "subsampling": 0},
     ".jpeg": {"quality": 95, "subsampling": 0},
     ".webp": {"quality": 95},
-    ".tif": {"compression": "tiff_adobe_deflate"},
-    ".tiff": {"compression": "tiff_adobe_deflate"},
+    ".tif": {},
+    ".tiff": {},
     ".gif": {},
 }
-# The formats of 16 bits, and those of animations by Pillow's names.
-DEEP = {".png", ".tif", ".tiff"}
+# The formats of animations, by Pillow's names.
 ANIMATED = {"GIF": ".gif", "PNG": ".png", "WEBP": ".webp"}
 
 # Pillow decodes 16-bit colour to its high byte alone. Told the other byte order, it gives the low byte; grey and alpha,
@@ -93,13 +92,10 @@ def read_picture(path: Path) -> Picture:
             return _read_animation(image, carried)
         if pages > 1 and image.format == "TIFF":
             raise UserError(f"{path}: expected one picture, found {pages} pages; save them one by one")
-        raw_modes = [tile[3] if isinstance(tile[3], str) else tile[3][0] for tile in image.tile]
-        image.load()
-        exif = ImageOps.exif_transpose(image).getexif()
-        array = to_array(image)
-    if raw_modes and all(raw_mode in OTHER_BYTES for raw_mode in raw_modes):
-        array = _add_low_bytes(path, array)
-    exif = _without_structure(exif)
+        raw_modes = [tile.args if isinstance(tile.args, str) else tile.args[0] for tile in image.tile]
+        deep = raw_modes and all(raw_mode in OTHER_BYTES for raw_mode in raw_modes)
+        array = _read_deep(path, image) if deep else to_array(image)
+        exif = _of_the_scene(image.getexif())
     if exif:
         carried["exif"] = exif
     return Picture([array], carried)
@@ -119,11 +115,14 @@ def write_picture(path: Path, picture: Picture) -> None:
         raise UserError(f"{path}: expected a name that ends in one of {' '.join(OPTIONS)}")
     if len(picture.frames) > 1 and suffix not in ANIMATED.values():
         raise UserError(f"{path}: {suffix} holds no animation: take {', '.join(ANIMATED.values())}")
+    if "exif" in picture.carried:
+        _set_size(picture.carried["exif"], picture.frames[0])
     with whole_file(path) as part:
         try:
-            if picture.frames[0].dtype == np.uint16 and suffix in DEEP:
-                with part.open("wb") as file:
-                    (_write_deep_png if suffix == ".png" else _write_deep_tiff)(file, picture)
+            if suffix in (".tif", ".tiff"):
+                _write_tiff(part, picture)
+            elif suffix == ".png" and picture.frames[0].dtype == np.uint16:
+                _write_deep_png(part, picture)
             else:
                 first, *more = (Image.fromarray(_fitting(frame, suffix)) for frame in picture.frames)
                 options = _animation_options(picture, suffix, more) if more else {}
@@ -146,19 +145,22 @@ def onto_white(array: np.ndarray) -> np.ndarray:
     return colour[..., 0] if colour.shape[2] == 1 else colour
 
 
-def _add_low_bytes(path: Path, high: np.ndarray) -> np.ndarray:
-    """uint8 H x W x C, the high bytes of a file -> uint16 H x W x C."""
-    with decoding(path), Image.open(path) as image:
-        grey = False
-        for i, (codec, box, offset, args) in enumerate(image.tile):
-            raw_mode, *rest = (args,) if isinstance(args, str) else args
-            grey = raw_mode == "LA;16B"
-            other = OTHER_BYTES[raw_mode]
-            image.tile[i] = (codec, box, offset, other if isinstance(args, str) else (other, *rest))
-        low = np.asarray(ImageOps.exif_transpose(image))
-    if grey:
+def _read_deep(path: Path, image: Image.Image) -> np.ndarray:
+    """uint16 H x W x C of a file of 16-bit colour that is open as `image`."""
+    high = np.asarray(ImageOps.exif_transpose(image))
+    with Image.open(path) as again:
+        for i, tile in enumerate(again.tile):
+            raw_mode, *rest = (tile.args,) if isinstance(tile.args, str) else tile.args
+            again.tile[i] = tile._replace(args=(OTHER_BYTES[raw_mode], *rest) if rest else OTHER_BYTES[raw_mode])
+        low = np.asarray(ImageOps.exif_transpose(again))
+    if raw_mode == "LA;16B":
         return np.ascontiguousarray(low).view(">u2").astype(np.uint16)
-    return high.astype(np.uint16) << 8 | low
+    array = high.astype(np.uint16) << 8 | low
+    hidden = image.info.get("transparency")
+    if hidden is None:
+        return array
+    alpha = np.where((array == hidden).all(axis=2, keepdims=True), 0, 0xFFFF).astype(np.uint16)
+    return np.concatenate([array, alpha], axis=2)
 
 
 def _read_animation(image: Image.Image, carried: dict[str, Any]) -> Picture:
@@ -190,55 +192,69 @@ def _fitting(frame: np.ndarray, suffix: str) -> np.ndarray:
     return onto_white(frame) if suffix in (".jpg", ".jpeg") else frame
 
 
-def _without_structure(exif: Image.Exif) -> Image.Exif:
-    """Leave out what a TIFF's own tags say of how its pixels are stored, which Pillow lists as EXIF too."""
+def _of_the_scene(exif: Image.Exif) -> Image.Exif:
+    """Leave out what doesn't hold for the result: the turn, and how a TIFF stores its pixels (EXIF to Pillow)."""
     structure = [254, 255, *range(256, 267), 273, *range(277, 280), 284, 317, 320, *range(322, 326), 330, 338, 339, 347]
-    for tag in (*structure, ExifTags.Base.InterColorProfile):
+    for tag in (*structure, ExifTags.Base.Orientation, ExifTags.Base.InterColorProfile):
         exif.pop(tag, None)
     return exif
 
 
-def _write_deep_png(file: BinaryIO, picture: Picture, rows: int = 64) -> None:
-    """A 16-bit PNG, for which Pillow has no colour mode: W3C's PNG specification, with filter type 1 (Sub)."""
-    array = picture.frames[0]
+def _set_size(exif: Image.Exif, frame: np.ndarray) -> None:
+    tags = exif.get_ifd(ExifTags.IFD.Exif)
+    for tag, length in (
+        (ExifTags.Base.ExifImageWidth, frame.shape[1]),
+        (ExifTags.Base.ExifImageHeight, frame.shape[0]),
+    ):
+        if tag in tags:
+            tags[tag] = length
+
+
+def _write_deep_png(path: Path, picture: Picture) -> None:
+    """A 16-bit PNG, for which Pillow has no colour mode, after W3C's specification."""
+    array, carried = picture.frames[0], picture.carried
     height, width, channels = array.reshape(*array.shape[:2], -1).shape
     colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    file.write(b"\x89PNG\r\n\x1a\n")
-    putchunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
-    if "icc_profile" in picture.carried:
-        putchunk(file, b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.carried["icc_profile"]))
-    if "dpi" in picture.carried:
-        per_metre = [round(float(dots) / 0.0254) for dots in picture.carried["dpi"]]
-        putchunk(file, b"pHYs", struct.pack(">IIB", *per_metre, 1))
-    if "exif" in picture.carried:
-        putchunk(file, b"eXIf", picture.carried["exif"].tobytes().removeprefix(b"Exif\0\0"))
-    compressor = zlib.compressobj(3)
-    for top in range(0, height, rows):
-        band = array[top : top + rows].astype(">u2").reshape(-1, width * channels).view(np.uint8)
-        filtered = np.ones((len(band), 1 + band.shape[1]), np.uint8)
-        filtered[:, 1:] = band
-        filtered[:, 1 + 2 * channels :] -= band[:, : -2 * channels]
-        putchunk(file, b"IDAT", compressor.compress(filtered.tobytes()))
-    putchunk(file, b"IDAT", compressor.flush())
-    putchunk(file, b"IEND", b"")
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        putchunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
+        if "icc_profile" in carried:
+            putchunk(file, b"iCCP", b"ICC Profile\0\0" + zlib.compress(carried["icc_profile"]))
+        if "dpi" in carried:
+            per_metre = [round(float(dots) / 0.0254) for dots in carried["dpi"]]
+            putchunk(file, b"pHYs", struct.pack(">IIB", *per_metre, 1))
+        if "exif" in carried:
+            putchunk(file, b"eXIf", carried["exif"].tobytes().removeprefix(b"Exif\0\0"))
+        compressor = zlib.compressobj(3)
+        for values in array.reshape(height, -1):
+            # Filter type 1 (Sub): the difference from the pixel before.
+            row = values.astype(">u2").view(np.uint8)
+            filtered = row.copy()
+            filtered[2 * channels :] -= row[: -2 * channels]
+            putchunk(file, b"IDAT", compressor.compress(b"\1" + filtered.tobytes()))
+        putchunk(file, b"IDAT", compressor.flush())
+        putchunk(file, b"IEND", b"")
 
 
-def _write_deep_tiff(file: BinaryIO, picture: Picture) -> None:
-    """A 16-bit TIFF of one deflated strip, with the horizontal predictor."""
+def _write_tiff(path: Path, picture: Picture) -> None:
+    """A TIFF of one deflated strip, with the horizontal predictor.
+
+    Pillow has no mode for 16-bit colour, and leaves out the camera's part of EXIF when it compresses.
+    """
     array = picture.frames[0].reshape(*picture.frames[0].shape[:2], -1)
     height, width, channels = array.shape
-    differences = array.astype("<u2")
+    differences = array.astype(array.dtype.newbyteorder("<"))
     differences[:, 1:] -= array[:, :-1]
     strip = zlib.compress(differences, 3)
-    directory = ImageFileDirectory_v2()
-    for tag, value in dict(picture.carried.get("exif", {})).items():
+    directory, exif = ImageFileDirectory_v2(), picture.carried.get("exif", Image.Exif())
+    for tag, value in exif.items():
         directory[tag] = value
     for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if tag in directory:
-            directory[tag] = picture.carried["exif"].get_ifd(tag)
+        if exif.get_ifd(tag):
+            directory[tag] = exif.get_ifd(tag)
     tags = ExifTags.Base
     directory[tags.ImageWidth], directory[tags.ImageLength] = width, height
-    directory[tags.BitsPerSample] = (16,) * channels
+    directory[tags.BitsPerSample] = (8 * array.itemsize,) * channels
     directory[tags.Compression] = 8
     directory[tags.PhotometricInterpretation] = 2 if channels >= 3 else 1
     directory[tags.SamplesPerPixel] = channels
@@ -252,5 +268,6 @@ def _write_deep_tiff(file: BinaryIO, picture: Picture) -> None:
     if "icc_profile" in picture.carried:
         directory.tagtype[tags.InterColorProfile] = 7
         directory[tags.InterColorProfile] = picture.carried["icc_profile"]
-    directory.save(file)
-    file.write(strip)
+    with path.open("wb") as file:
+        directory.save(file)
+        file.write(strip)
