@@ -92,8 +92,8 @@ def _data_uri(image: Image.Image) -> str:
 
 
 FIGURE = Template("""\
-<figure>
-  <div class="pair" style="max-width: ${width}px">
+<figure style="width: ${width}px">
+  <div class="pair">
     <img src="$result" width="$width" height="$height" alt="$name, upscaled ×$scale by the network">
     <img class="bicubic" src="$bicubic" width="$width" height="$height" alt="$name, upscaled ×$scale by bicubic">
     <input type="range" min="0" max="100" step="0.5" value="50" aria-label="$name: per cent that bicubic covers">
@@ -120,7 +120,8 @@ body { margin: 0; padding: clamp(12px, 3vw, 40px); background: var(--page); colo
 header, main { max-width: 1280px; margin: 0 auto; }
 h1 { margin: 0; font-size: 1.4rem; }
 header p { margin: 0.2em 0 1.6em; color: var(--soft); }
-figure { margin: 0 0 2.5em; }
+main { display: flex; flex-wrap: wrap; gap: 2.5em 2em; }
+figure { margin: 0; max-width: 100%; }
 figcaption { margin-top: 0.5em; overflow-wrap: anywhere; }
 figcaption span { color: var(--soft); margin-left: 0.5em; }
 .pair { --at: 50%; position: relative; overflow: hidden; border-radius: 6px; line-height: 0; }

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from srgan.compare import compare, comparison_path, write_comparison, write_page
 from srgan.errors import UserError
-from srgan.images import list_images, read_rgb, write_image
+from srgan.images import EXTENSIONS, list_images, read_rgb, write_image
 from srgan.pictures import OPTIONS, Picture, read_picture, write_picture
 from srgan.resize import imresize
 from srgan.upscale import Upscaler
@@ -35,7 +35,7 @@ class Job(NamedTuple):
 
 def names_file(out: Path) -> bool:
     """Whether --out means the file of one result, by its extension, and not a folder."""
-    return out.suffix.lower() in OPTIONS and not out.is_dir()
+    return out.suffix.lower() in OPTIONS.keys() | EXTENSIONS and not out.is_dir()
 
 
 def find_sources(names: Sequence[str], recursive: bool = False) -> list[Source]:
@@ -87,11 +87,14 @@ def plan(sources: list[Source], out: Path, scale: int, suffix: str | None = None
         suffix: the format, such as ".png", which is the default where `out` is a folder.
 
     Raises:
-        UserError: `out` is a file and there are several pictures, or another format in `suffix`, or it is the source.
+        UserError: `out` is a file, and there are several pictures, or its format isn't written or isn't `suffix`, or
+            it is the picture itself.
     """
     if names_file(out):
         if len(sources) > 1:
             raise UserError(f"--out {out}: expected a folder for {len(sources)} pictures, found the name of a file")
+        if out.suffix.lower() not in OPTIONS:
+            raise UserError(f"--out {out}: expected a name that ends in one of {' '.join(OPTIONS)}, or a folder")
         if suffix and OPTIONS[suffix] != OPTIONS[out.suffix.lower()]:
             raise UserError(f"--out {out} and --format {suffix[1:]} are two formats: leave one of them out")
         if out.absolute() == sources[0].path.absolute():
@@ -131,7 +134,7 @@ def run(upscaler: Upscaler, jobs: list[Job], page: Path | None = None, skip_exis
         How many failed.
     """
     failures: list[UserError] = []
-    comparisons, skipped = [], 0
+    comparisons, done, skipped = [], 0, 0
     for job in tqdm(jobs, unit="image", disable=len(jobs) == 1):
         with _reporting(failures):
             if skip_existing and job.target.exists():
@@ -141,12 +144,12 @@ def run(upscaler: Upscaler, jobs: list[Job], page: Path | None = None, skip_exis
                 source = read_picture(job.source)
                 result = upscale_picture(upscaler, source, job.source.name)
                 write_picture(job.target, result)
+                done += 1
             if page:
                 comparisons.append(compare(source, result, job.source.name, upscaler.scale))
                 write_comparison(comparison_path(job.target), comparisons[-1])
     if comparisons:
         write_page(page, comparisons)
-    done = len(jobs) - len(failures) - skipped
     print(f"{done} of {len(jobs)} upscaled x{upscaler.scale}, {skipped} skipped, {len(failures)} failed")
     return len(failures)
 

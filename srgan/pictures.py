@@ -84,17 +84,16 @@ def read_picture(path: Path) -> Picture:
     """
     with decoding(path), Image.open(path) as image:
         carried = {"dpi": image.info["dpi"]} if "dpi" in image.info else {}
-        # Of a CMYK or Lab picture, the profile says nothing about the RGB that it is turned into.
-        if image.info.get("icc_profile") and image.mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "I;16B"):
+        # Such a profile says nothing about the RGB that the picture is turned into.
+        if image.info.get("icc_profile") and image.mode not in ("CMYK", "LAB"):
             carried["icc_profile"] = image.info["icc_profile"]
         pages = getattr(image, "n_frames", 1)
         if pages > 1 and image.format in ANIMATED:
             return _read_animation(image, carried)
-        if pages > 1 and image.format == "TIFF":
+        # Many telephones' JPEG is an MPO, which has a preview or the like behind the picture.
+        if pages > 1 and image.format != "MPO":
             raise UserError(f"{path}: expected one picture, found {pages} pages; save them one by one")
-        raw_modes = [tile.args if isinstance(tile.args, str) else tile.args[0] for tile in image.tile]
-        deep = raw_modes and all(raw_mode in OTHER_BYTES for raw_mode in raw_modes)
-        array = _read_deep(path, image) if deep else to_array(image)
+        array = _read_deep(path, image) if _is_deep(image) else to_array(image)
         exif = _of_the_scene(image.getexif())
     if exif:
         carried["exif"] = exif
@@ -143,6 +142,13 @@ def onto_white(array: np.ndarray) -> np.ndarray:
     alpha = array[..., -1:].astype(np.float32) / 255
     colour = (array[..., :-1] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
     return colour[..., 0] if colour.shape[2] == 1 else colour
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an image that isn't decoded yet has 16-bit colour."""
+    if image.format not in ("PNG", "TIFF"):
+        return False
+    return all((tile.args if isinstance(tile.args, str) else tile.args[0]) in OTHER_BYTES for tile in image.tile)
 
 
 def _read_deep(path: Path, image: Image.Image) -> np.ndarray:

@@ -201,6 +201,14 @@ def test_refusals_name_the_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif"]
 
 
+def test_of_a_telephones_mpo_the_picture_is_taken(tmp_path: Path) -> None:
+    views = [Image.new("L", (16, 8), level) for level in (200, 10)]
+    views[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=views[1:])
+    (read,) = read_picture(tmp_path / "a.jpg").frames
+    assert read.shape == (8, 16)
+    assert read.min() > 190
+
+
 def test_jpeg_puts_alpha_onto_white_and_16_bits_into_8(tmp_path: Path) -> None:
     array = np.zeros((16, 16, 4), np.uint16)
     array[:, :8, 3] = 65535
