@@ -1,0 +1,192 @@
+"""Configs are strict: a mistake is one line that names the file, the key and what was expected."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from srgan.config import AdversarialConfig, PretrainConfig, differences, load_config, parse, to_dict
+from srgan.errors import UserError
+from srgan.stages import PretrainStage
+from srgan.trainer import main
+
+MISTAKES = {
+    # the file as a whole
+    "empty file": ("", "expected `key: value` lines, found an empty file"),
+    "comments only": ("# nothing\n", "found an empty file"),
+    "list at top": ("- name: x\n", "expected `key: value` lines, found list"),
+    "text": ("SRGAN\n", "expected `key: value` lines, found str"),
+    "no YAML": ("name: [x\n", "not YAML: line 2: expected ',' or ']'"),
+    "tab": ("name: x\ndata:\n\tcrop: 32\n", "line 3: found character"),
+    "control character": ("name: \x01\n", "not YAML: unacceptable character"),
+    "too deep": ("name: " + "[" * 5000, "not YAML"),
+    "no such date": ("name: 2024-13-45\n", "not YAML: month must be in 1..12"),
+    "endless integer": ("name: x\nruntime: {seed: " + "9" * 5000 + "}\n", "not YAML"),
+    # keys
+    "key twice": ("name: x\ndata:\n  crop: 32\n  crop: 48\n", "line 3: key crop is given twice"),
+    "section twice": ("name: x\ndata: {}\ndata: {}\n", "line 2: key data is given twice"),
+    "unhashable key": ("? [a]\n: 1\n", "unhashable"),
+    "no name": ("data: {}\n", "name: missing"),
+    "misspelt key": ("name: x\noptimizer: {leraning_rate: 1}\n", "did you mean optimizer.lr?"),
+    "misspelt section": ("name: x\noptimiser: {}\n", "optimiser: unknown key; did you mean optimizer?"),
+    "key without its section": ("name: x\nlr: 1e-4\n", "lr: unknown key; did you mean optimizer.lr?"),
+    "key of another section": ("name: x\nlog: {crop: 32}\n", "log.crop: unknown key; did you mean data.crop?"),
+    "key like nothing": ("name: x\nzzz: 1\n", "zzz: unknown key; expected one of name, data, generator"),
+    "number as a key": ("name: x\n1: 2\n", "1: unknown key"),
+    # types
+    "null section": ("name: x\ndata:\n", "data: expected a section of keys, found None"),
+    "null value": ("name: x\noptimizer: {lr: }\n", "optimizer.lr: expected a number, found None"),
+    "number as name": ("name: 123\n", "name: expected text, found 123"),
+    "boolean as name": ("name: on\n", "name: expected text, found True"),
+    "date as name": ("name: 2024-01-02\n", "name: expected text, found datetime.date"),
+    "boolean as integer": ("name: x\ndata: {workers: yes}\n", "data.workers: expected a whole number, found True"),
+    "boolean as number": ("name: x\noptimizer: {lr: yes}\n", "optimizer.lr: expected a number, found True"),
+    "integer as boolean": ("name: x\ndata: {strict: 1}\n", "data.strict: expected true or false, found 1"),
+    "fraction": ("name: x\ndata: {workers: 1.5}\n", "data.workers: expected a whole number, found 1.5"),
+    "text as number": ("name: x\noptimizer: {lr: fast}\n", "optimizer.lr: expected a number, found 'fast'"),
+    "text as list": ("name: x\ndata: {folders: photos}\n", "data.folders: expected a list such as [a, b]"),
+    "null in a list": ("name: x\ndata: {folders: [null]}\n", "data.folders[0]: expected text, found None"),
+    "text of a number": (
+        "name: x\ngenerator: {scale: '4'}\n",
+        "expected one of 2, 3, 4, 8, found '4'; did you mean 4",
+    ),
+    # ranges
+    "not a number": ("name: x\noptimizer: {lr: .nan}\n", "optimizer.lr: expected a number above 0 and at most 10"),
+    "infinite": ("name: x\noptimizer: {lr: .inf}\n", "found inf"),
+    "infinite by size": ("name: x\noptimizer: {lr: 1e999}\n", "found inf"),
+    "too large for a float": ("name: x\noptimizer: {lr: " + "9" * 400 + "}\n", "optimizer.lr: expected a number"),
+    "infinitely many": ("name: x\noptimizer: {iterations: .inf}\n", "optimizer.iterations: expected a whole number"),
+    "zero": ("name: x\noptimizer: {lr: 0}\n", "optimizer.lr: expected a number above 0"),
+    "negative": ("name: x\ndata: {workers: -1}\n", "data.workers: expected a number at least 0"),
+    "very large": (f"name: x\nruntime: {{seed: {2**70}}}\n", "runtime.seed: expected a number at least 0 and at most"),
+    "scale": ("name: x\ngenerator: {scale: 5}\n", "generator.scale: expected one of 2, 3, 4, 8, found 5"),
+    "misspelt choice": ("name: x\noptimizer: {decay: cosin}\n", "found 'cosin'; did you mean cosine?"),
+    "loss": ("name: x\nloss: {content: vgg23}\n", "loss.content: expected mse, l1 or vgg11 to vgg54, found 'vgg23'"),
+    "crop and scale": ("name: x\ndata: {crop: 33}\n", "data.crop: expected a multiple of the scale 4, found 33"),
+    "validation and log": ("name: x\nlog: {every: 7}\n", "validation.every: expected a multiple of log.every (7)"),
+    "falling milestones": (
+        "name: x\noptimizer: {milestones: [5, 3]}\n",
+        "optimizer.milestones: expected iterations",
+    ),
+    "no folders": ("name: x\ndata: {folders: []}\n", "data.folders: expected a path, found nothing"),
+    "empty folder": ("name: x\nvalidation: {folders: ['']}\n", "validation.folders: expected a path, found nothing"),
+    # names that are no folder's
+    "path as name": ("name: a/b\n", "name: expected a plain folder name"),
+    "parent as name": ("name: ..\n", "name: expected a plain folder name"),
+    "empty name": ("name: ''\n", "name: expected a plain folder name"),
+    "NUL in the name": ('name: "a\\0b"\n', "name: expected a plain folder name"),
+    # the other script's
+    "train.py's config": ("name: x\ninit: runs/x\n", "init: unknown key; it is one of train.py's: run train.py"),
+    "train.py's loss": ("name: x\nloss: {adversarial_weight: 1}\n", "run train.py with this config"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        load_config(PretrainConfig, path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    assert expected in message
+    assert len(message.splitlines()) == 1
+    assert len(message) < len(str(path)) + 250
+
+
+OVERRIDES = {
+    "x": "expected section.key=value",
+    "=5": "expected section.key=value",
+    "data=5": "data: expected a section of keys, found 5",
+    "data.=1": "data.: unknown key",
+    "data.crop.x=5": "data.crop: expected a whole number, found {'x': 5}",
+    "name.x=3": "name is no section",
+    "optimizer.lr=": "optimizer.lr: expected a number, found None",
+    "optimizer.lr=[1": "the value is not YAML",
+    "optimizer.lrr=1e-3": "optimizer.lrr: unknown key; did you mean optimizer.lr?",
+    "generator={blocks: 1, blocks: 2}": "key blocks is given twice",
+}
+
+
+@pytest.mark.parametrize(("override", "expected"), OVERRIDES.items(), ids=OVERRIDES)
+def test_mistakes_in_overrides(tmp_path: Path, override: str, expected: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\n")
+    with pytest.raises(UserError) as error:
+        load_config(PretrainConfig, path, [override])
+    assert str(error.value).startswith(f"{path} with {override}: ")
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["name: x".encode("utf-16"), b"\xff\xfe\x00", b"\x89PNG\r\n\x1a\n\x00"])
+def test_files_that_are_no_text(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"config\.yaml: not YAML"):
+        load_config(PretrainConfig, path)
+
+
+def test_paths_that_are_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected a config: Is a directory"):
+        load_config(PretrainConfig, tmp_path)
+    with pytest.raises(UserError, match="expected a config: No such file"):
+        load_config(PretrainConfig, tmp_path / "none.yaml")
+
+
+def test_config_without_init_is_pretrain_pys(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\n")
+    with pytest.raises(UserError, match=r"init: .*found nothing; .* one for pretrain\.py"):
+        load_config(AdversarialConfig, path)
+
+
+def test_numbers_as_people_write_them(tmp_path: Path) -> None:
+    """YAML 1.1 reads 1e-4 and 1e6 as text; Windows editors add a byte order mark and carriage returns."""
+    path = tmp_path / "config.yaml"
+    path.write_text("\ufeffname: été\noptimizer:\n  lr: 1e-4\n  iterations: 1e6\n  gamma: 1\n", "utf-8", newline="\r\n")
+    config = load_config(PretrainConfig, path, ["optimizer.milestones=[1e5, 200_000]"])
+    assert (config.name, config.optimizer.lr, config.optimizer.gamma) == ("été", 1e-4, 1.0)
+    assert config.optimizer.iterations == 1_000_000
+    assert config.optimizer.milestones == (100_000, 200_000)
+    assert isinstance(config.optimizer.iterations, int)
+
+
+def test_override_goes_before_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\noptimizer: {lr: 1e-3, batch: 4}\n")
+    config = load_config(PretrainConfig, path, ["optimizer.lr=2e-4", "generator.blocks=2"])
+    assert (config.optimizer.lr, config.optimizer.batch, config.generator.blocks) == (2e-4, 4, 2)
+
+
+def test_configs_are_frozen() -> None:
+    config = parse(PretrainConfig, {"name": "x"})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.name = "y"
+
+
+def test_differences_are_named() -> None:
+    old, new = (to_dict(parse(PretrainConfig, {"name": "x", "data": {"crop": crop}})) for crop in (48, 96))
+    assert differences(old, new) == ["data.crop: 48 -> 96"]
+    del old["runtime"]["seed"]
+    assert differences(old, new) == ["data.crop: 48 -> 96", "runtime.seed: None -> 0"]
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_configs_of_the_repository(path: Path) -> None:
+    kind = AdversarialConfig if "init:" in path.read_text(encoding="utf-8") else PretrainConfig
+    config = load_config(kind, path)
+    assert config.name == path.stem
+    assert path.read_text(encoding="utf-8").startswith("#"), "its head says what it is for and how it is run"
+
+
+def test_dry_run_prints_the_resolved_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\n")
+    monkeypatch.setattr("sys.argv", ["pretrain.py", "--dry-run", "--config", str(path), "data.crop=48"])
+    assert main("", PretrainConfig, PretrainStage, "none.yaml") == 0
+    printed = parse(PretrainConfig, yaml.safe_load(capsys.readouterr().out))
+    assert printed == parse(PretrainConfig, {"name": "x", "data": {"crop": 48}})
