@@ -1,7 +1,8 @@
 """Files of tensors: atomic training checkpoints, strict and safe loading, released weights."""
 
-import os
+import io
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from srgan.errors import UserError
+from srgan.errors import UserError, reason, warn
+from srgan.files import sync, whole_file
 from srgan.generator import Generator
 
 
@@ -22,20 +24,18 @@ def save_checkpoint(state: dict[str, Any], path: Path, keep_previous: bool = Tru
     Raises:
         UserError: it can't be written (no space, no permission); the old files are as they were.
     """
-    part = path.with_suffix(".part")
+    # By way of memory: torch.save hides the reason of a failed write behind one of its own.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
     try:
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if keep_previous and path.exists():
-            path.replace(previous(path))
-        part.replace(path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"{path}: the checkpoint can't be written: {reason}; the one before is untouched") from error
+        with whole_file(path) as part:
+            part.write_bytes(buffer.getbuffer())
+            sync(part)
+            if keep_previous and path.exists():
+                path.replace(previous(path))
+        sync(path.parent)
+    except UserError as error:
+        raise UserError(f"{error}; the checkpoint before it is whole: mend this, then go on with --resume") from error
 
 
 def previous(path: Path) -> Path:
@@ -44,7 +44,10 @@ def previous(path: Path) -> Path:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a training checkpoint, executing nothing in it; falls back to the one before if it is damaged.
+    """Read a training checkpoint, executing nothing in it.
+
+    If it is damaged or missing, the one before takes its place, with a warning; the damaged one becomes
+    `<stem>-damaged<suffix>`, so that the next save doesn't push the whole one out.
 
     Raises:
         UserError: neither the checkpoint nor the one before can be read.
@@ -53,47 +56,57 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     for candidate in (path, previous(path)):
         try:
             state = torch.load(candidate, map_location="cpu", weights_only=True)
-            if not isinstance(state, dict) or "stage" not in state:
+            if not isinstance(state, dict) or not {"config", "iteration", "stage"} <= state.keys():
                 raise UserError("it is not a training checkpoint of this project")
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, UserError) as error:
-            problems.append(f"{candidate}: {getattr(error, 'strerror', None) or str(error).splitlines()[0]}")
+        except Exception as error:  # noqa: BLE001 - a damaged pickle raises whatever its bytes happen to spell
+            problems.append(f"{candidate}: {reason(error)}")
             continue
         if problems:
-            print(f"warning: {problems[0]}; resuming from {candidate.name}")
+            warn(f"{problems[0]}; going back to {candidate.name}, iteration {state['iteration']}")
+            if path.exists():
+                path.replace(path.with_name(f"{path.stem}-damaged{path.suffix}"))
+            candidate.replace(path)
         return state
     raise UserError("no checkpoint to resume from: " + "; ".join(problems))
 
 
+def all_finite(state: Any) -> bool:
+    """Whether no tensor in nested dicts and lists holds an infinity or a NaN."""
+    if isinstance(state, Tensor):
+        return bool(state.isfinite().all())
+    values = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else ()
+    return all(map(all_finite, values))
+
+
 def save_weights(generator: Generator, path: Path, **facts: object) -> None:
-    """Write a generator's weights as safetensors, atomically, its shape and the given facts in the metadata."""
+    """Write a generator's weights as safetensors, atomically, its shape and the given facts in the metadata.
+
+    Raises:
+        UserError: they can't be written; the file that stood there is as it was.
+    """
     shape = {"scale": generator.scale, "blocks": generator.blocks, "channels": generator.channels}
     metadata = {name: str(value) for name, value in {"architecture": "SRResNet", **shape, **facts}.items()}
-    part = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
-        safetensors.torch.save_file(tensors, part, metadata)
-        part.replace(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"{path}: the weights can't be written: {error}") from error
+    tensors = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
+    with whole_file(path) as part:
+        part.write_bytes(safetensors.torch.save(tensors, metadata))
 
 
 def load_generator(path: Path) -> Generator:
     """Rebuild a generator, in eval mode on the CPU, from what is at hand: no config is needed.
 
-    Takes released weights (.safetensors), a training checkpoint (.pt), or a run folder (its latest weights).
+    Takes released weights (.safetensors), a training checkpoint (.pt), a run folder (its latest weights), or a pickled
+    state dict, under the names that `DistributedDataParallel` or `torch.compile` give it, too.
 
     Raises:
         UserError: nothing there, not a generator's weights, or keys and shapes that don't fit, by name.
     """
     if path.is_dir():
-        found = path / "weights" / "last.safetensors"
-        if not found.exists():
+        candidates = [path / "weights" / "last.safetensors", path / "checkpoints" / "last.pt"]
+        found = next((candidate for candidate in candidates if candidate.exists()), None)
+        if found is None:
             raise UserError(f"{path}: expected a run folder with weights/last.safetensors, or a weights file")
         path = found
-    tensors = read_tensors(path)
-    tensors = {name.removeprefix("module.").removeprefix("_orig_mod."): t for name, t in tensors.items()}
+    tensors = {re.sub(r"^((module|_orig_mod)\.)+", "", name): t for name, t in read_tensors(path).items()}
     generator = _matching_generator(path, tensors)
     own = generator.state_dict()
     problems = [f"lacks {name}" for name in own if name not in tensors]
@@ -112,16 +125,16 @@ def load_generator(path: Path) -> Generator:
 
 def _matching_generator(path: Path, tensors: dict[str, Tensor]) -> Generator:
     """The generator whose scale, blocks and channels the tensors' names and shapes tell."""
-    head, shuffles = (
-        tensors.get("head.0.weight"),
-        [t for n, t in tensors.items() if n.startswith("upsample.") and t.ndim == 4],
-    )
-    if head is None or not shuffles:
-        names = ", ".join(list(tensors)[:3])
+    head = tensors.get("head.0.weight")
+    shuffles = [t for name, t in tensors.items() if name.startswith("upsample.") and t.ndim == 4]
+    if head is None or not head.ndim or not shuffles:
+        names = ", ".join(list(tensors)[:3]) or "nothing"
         raise UserError(f"{path}: not an SRResNet generator of this project: its tensors are named {names}, ...")
     blocks = len([name for name in tensors if name.startswith("body.") and name.endswith(".conv1.weight")])
-    factors = [round((t.shape[0] / t.shape[1]) ** 0.5) for t in shuffles]
-    scale = 3 if factors == [3] else 2 ** len(factors)
+    # A convolution before a pixel shuffle has factor^2 times as many output channels as input channels.
+    scale = 3 if len(shuffles) == 1 and shuffles[0].shape[0] == 9 * shuffles[0].shape[1] else 2 ** len(shuffles)
+    if scale > 8:
+        raise UserError(f"{path}: expected a generator of scale 2, 3, 4 or 8, found {len(shuffles)} upsampling layers")
     return Generator(scale, blocks, head.shape[0])
 
 
@@ -133,20 +146,21 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: no such file, truncated, or holding more than tensors.
     """
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
+    if not path.is_file():
+        raise UserError(f"{path}: expected a file of tensors, found {'a folder' if path.is_dir() else 'nothing'}")
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path}: refused: a pickle that is damaged or holds more than tensors (it could run code)"
+            f"{path}: refused: a pickle that is damaged or holds more than tensors (it could run code); "
+            "expected the `state_dict()` of a network"
         ) from error
-    except (OSError, EOFError, RuntimeError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path}: damaged, or no file of tensors: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        raise UserError(f"{path}: damaged, or no file of tensors: {reason(error)}") from error
     if isinstance(state, dict) and "stage" in state:
-        return state["stage"]["exported"]
+        state = state["stage"]["exported"]
     for key in ("state_dict", "params_ema", "params"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -161,10 +175,3 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
     with safetensors.safe_open(path, framework="pt") as file:
         return file.metadata() or {}
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
