@@ -5,22 +5,22 @@ import hashlib
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from skimage.filters import gaussian
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from srgan.errors import UserError
-from srgan.images import list_images, read_rgb
+from srgan.errors import UserError, reason, warn
+from srgan.files import remove_leftovers, whole_file
+from srgan.images import image_size, list_images, read_rgb
 from srgan.resize import imresize
 
 DOWNLOAD = "python scripts/download_div2k.py"
@@ -60,7 +60,7 @@ def find_pairs(folder: Path, scale: int, recursive: bool = False) -> list[ImageP
 
     `image_SRF_<scale>` (pairs `*_HR`, `*_LR`); DIV2K (`X_HR` beside `X_LR_bicubic/X<scale>/*x<scale>.png`, or its root,
     which stands for the validation split); any other folder, or a pattern such as `photos/2024*.jpg`: every image is
-    an HR image.
+    an HR image. `skimage:coffee.png` stands for a photograph that ships inside scikit-image.
 
     Args:
         recursive: look into the subfolders of a plain folder, too.
@@ -68,7 +68,9 @@ def find_pairs(folder: Path, scale: int, recursive: bool = False) -> list[ImageP
     Raises:
         UserError: the folder is missing or holds no images, or a file lacks its partner.
     """
-    if glob.has_magic(str(folder)):
+    if str(folder).startswith("skimage:"):
+        folder = Path(find_spec("skimage").origin).parent / "data" / str(folder).removeprefix("skimage:")
+    if glob.has_magic(str(folder)) or folder.is_file():
         images = sorted(path for path in map(Path, glob.glob(str(folder))) if path.is_file())  # noqa: PTH207
         if not images:
             raise UserError(f"{folder}: no file has a name like this")
@@ -145,9 +147,14 @@ def _by_name(images: Iterable[Path], suffix: str) -> dict[str, Path]:
 
 
 def _walk(folder: Path) -> Iterable[Path]:
+    seen = set()
     for root, folders, _ in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from list_images(Path(root))
+        # A link may lead back to a folder above it.
+        real = Path(root).resolve()
+        folders[:] = [name for name in folders if not name.startswith(".") and real not in seen]
+        if real not in seen:
+            yield from list_images(Path(root))
+        seen.add(real)
 
 
 def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -165,11 +172,32 @@ class CachedPair(NamedTuple):
     width: int
 
     def open(self, scale: int) -> tuple[np.ndarray, np.ndarray]:
-        """(LR, HR), memory-mapped: only the pages that a crop touches are read."""
-        pixels = np.memmap(self.path, np.uint8, mode="r")
+        """(LR, HR), memory-mapped: only the pages that a crop touches are read.
+
+        Raises:
+            UserError: the file is gone, or not of the size that it was written with.
+        """
+        try:
+            pixels = np.memmap(self.path, np.uint8, mode="r", shape=_bytes(self.height, self.width, scale))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self.path}: the decoded image is gone: {reason(error)}; run again with --resume to decode it anew"
+            ) from error
         split = self.height * self.width * 3
         lr_shape = (self.height // scale, self.width // scale, 3)
         return pixels[split:].reshape(lr_shape), pixels[:split].reshape(self.height, self.width, 3)
+
+
+def _bytes(height: int, width: int, scale: int) -> int:
+    return 3 * (height * width + (height // scale) * (width // scale))
+
+
+class Source(NamedTuple):
+    """A pair that is still in its image files, under the key by which the cache knows it."""
+
+    pair: ImagePair
+    key: str
+    size: tuple[int, int]
 
 
 class PairCache:
@@ -189,53 +217,63 @@ class PairCache:
         Raises:
             UserError: not enough disk, nothing left, or (strict) an image that can't be read.
         """
-        found = self._scan()
-        with ThreadPoolExecutor() as pool:
-            sizes = list(pool.map(_size_or_error, pairs))
-            wanted = [pair for pair, size in zip(pairs, sizes, strict=True) if min(size or (crop, crop)) >= crop]
-            new = [
-                (p, s) for p, s in zip(pairs, sizes, strict=True) if s and min(s) >= crop and self._key(p) not in found
-            ]
-            self._reserve(sum(3 * w * h for _, (w, h) in new))
-            decoded = tqdm(
-                pool.map(lambda pair: self._load(pair, found), wanted),
-                "decoding",
-                total=len(wanted),
-                unit="image",
-                disable=None if new else True,
-            )
-            results = list(decoded)
-        entries = [result for result in results if isinstance(result, CachedPair) and min(result[1:]) >= crop]
-        self._report(results, len(pairs) - len(wanted), crop, strict)
+        cached = self._scan()
+        # Each thread holds an image and its float64 rows: hundreds of MB for a large photograph.
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            sources = list(pool.map(self._source, pairs))
+            large = [s for s in sources if isinstance(s, Source) and min(s.size) >= crop]
+            new = [source for source in large if source.key not in cached]
+            self._reserve(new)
+            decoded = pool.map(self._decode, new)
+            shown = tqdm(decoded, "decoding", total=len(new), unit="image", disable=None if new else True)
+            cached |= {source.key: result for source, result in zip(new, shown, strict=True)}
+        results = [cached[source.key] for source in large]
+        self._report([*sources, *results], crop, strict)
+        entries = [result for result in results if isinstance(result, CachedPair)]
         if not entries:
             raise UserError(f"no image of {crop} pixels a side or more is left of {len(pairs)} to train on")
         return entries
 
-    def _scan(self) -> dict[str, CachedPair]:
+    def _report(self, results: Sequence[Source | CachedPair | UserError], crop: int, strict: bool) -> None:
+        errors = dict.fromkeys(str(result) for result in results if isinstance(result, UserError))
+        for error in errors:
+            if strict:
+                raise UserError(error)
+            warn(f"left out: {error}")
+        small = sum(isinstance(result, Source) and min(result.size) < crop for result in results)
+        if small:
+            warn(f"{small} images smaller than the crop of {crop} pixels are left out")
+
+    def _scan(self) -> dict[str, CachedPair | UserError]:
+        """The cached pairs by key. A file of the wrong size, such as a crash of the machine leaves, doesn't count."""
+        found = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            found = {}
+            # A live run renames its file within seconds.
+            remove_leftovers(self.folder, seconds=600)
             for entry in os.scandir(self.folder):
-                if entry.name.endswith(".part"):
-                    # Left by a run that was killed: a live one renames its file within seconds.
-                    if time.time() - entry.stat().st_mtime > 600:
-                        Path(entry.path).unlink(missing_ok=True)
-                elif entry.name.endswith(".u8"):
-                    key, height, width = entry.name.removesuffix(".u8").replace("x", "_").split("_")
-                    found[key] = CachedPair(Path(entry.path), int(height), int(width))
-            return found
+                match = re.fullmatch(r"([0-9a-f]+)_(\d+)x(\d+)\.u8", entry.name)
+                if match:
+                    pair = CachedPair(Path(entry.path), int(match[2]), int(match[3]))
+                    if entry.stat().st_size == _bytes(pair.height, pair.width, self.scale):
+                        found[match[1]] = pair
         except OSError as error:
-            raise UserError(f"{self.folder}: the cache of decoded images can't be used: {error.strerror}") from error
+            raise UserError(f"{self.folder}: the cache of decoded images can't be used: {reason(error)}") from error
+        return found
 
-    def _key(self, pair: ImagePair) -> str:
-        facts = [self.scale, self.blur_sigma]
-        for path in filter(None, pair[1:]):
-            stat = path.stat()
-            facts += [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
-        return hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()
+    def _source(self, pair: ImagePair) -> Source | UserError:
+        try:
+            size = image_size(pair.hr)
+            facts = [self.scale, self.blur_sigma]
+            for path in filter(None, pair[1:]):
+                stat = path.stat()
+                facts += [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+        except (UserError, OSError) as error:
+            return error if isinstance(error, UserError) else UserError(f"{pair.hr}: {reason(error)}")
+        return Source(pair, hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest(), size)
 
-    def _reserve(self, hr_bytes: int) -> None:
-        needed = hr_bytes * (1 + 1 / self.scale**2)
+    def _reserve(self, new: Sequence[Source]) -> None:
+        needed = sum(_bytes(*source.size, self.scale) for source in new)
         free = shutil.disk_usage(self.folder).free
         if needed > 1e8:
             print(f"decoding photographs into {self.folder}: {needed / 1e9:.1f} GB")
@@ -245,44 +283,17 @@ class PairCache:
                 "make room or set data.cache to a folder on another disk"
             )
 
-    def _load(self, pair: ImagePair, found: dict[str, CachedPair]) -> CachedPair | UserError:
+    def _decode(self, source: Source) -> CachedPair | UserError:
         try:
-            key = self._key(pair)
-            if key in found:
-                return found[key]
-            lr, hr = pair.read(self.scale, self.blur_sigma)
-        except (UserError, OSError) as error:
-            return error if isinstance(error, UserError) else UserError(f"{pair.hr}: {error.strerror}")
-        entry = CachedPair(self.folder / f"{key}_{hr.shape[0]}x{hr.shape[1]}.u8", *hr.shape[:2])
-        part = self.folder / f"{key}.{os.getpid()}.part"
-        try:
-            with part.open("wb") as file:
-                file.write(np.ascontiguousarray(hr))
-                file.write(lr)
-            part.replace(entry.path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise UserError(f"{entry.path}: can't be written: {error.strerror}") from error
-        return entry
-
-    def _report(self, results: list[CachedPair | UserError], small: int, crop: int, strict: bool) -> None:
-        small += sum(isinstance(result, CachedPair) and min(result[1:]) < crop for result in results)
-        if small:
-            tqdm.write(f"warning: {small} images smaller than the crop of {crop} pixels are left out")
-        errors = [result for result in results if isinstance(result, UserError)]
-        if errors and strict:
-            raise errors[0]
-        for error in errors:
-            tqdm.write(f"warning: left out: {error}")
-
-
-def _size_or_error(pair: ImagePair) -> tuple[int, int] | None:
-    """(width, height) from the file's header; None if there is none (decoding will say why)."""
-    try:
-        with Image.open(pair.hr) as image:
-            return image.size
-    except Exception:  # noqa: BLE001 - Pillow's plugins raise what they like; `read_rgb` names it
-        return None
+            lr, hr = source.pair.read(self.scale, self.blur_sigma)
+        except UserError as error:
+            return error
+        height, width = hr.shape[:2]
+        path = self.folder / f"{source.key}_{height}x{width}.u8"
+        with whole_file(path) as part, part.open("wb") as file:
+            file.write(np.ascontiguousarray(hr))
+            file.write(lr)
+        return CachedPair(path, height, width)
 
 
 class CropDataset(Dataset):
@@ -325,10 +336,7 @@ class CropDataset(Dataset):
         """(LR crop/scale x crop/scale x 3, HR crop x crop x 3), uint8."""
         rng = np.random.default_rng((self.seed, index))
         pair = self.pairs[rng.integers(len(self.pairs))]
-        try:
-            lr, hr = pair.open(self.scale)
-        except OSError as error:
-            raise UserError(f"{pair.path}: the cache of decoded images is gone: {error.strerror}") from error
+        lr, hr = pair.open(self.scale)
         size = self.crop // self.scale
         y, x = rng.integers(lr.shape[0] - size + 1), rng.integers(lr.shape[1] - size + 1)
         flip, turns = rng.integers(2), rng.integers(4)

@@ -1,7 +1,8 @@
 """Files, arrays and tensors: decoding, value ranges, 8-bit rounding, the Y channel."""
 
-import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from srgan.errors import UserError
+from srgan.errors import UserError, reason
+from srgan.files import whole_file
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
+
+# Pillow warns from half its limit on; photographs of 100 megapixels are welcome here, what is above the limit is not.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -23,8 +28,41 @@ def list_images(folder: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        raise UserError(f"{folder}: expected a folder of images: {error.strerror}") from error
-    return [p for p in entries if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".") and p.is_file()]
+        raise UserError(f"{folder}: expected a folder of images: {reason(error)}") from error
+    # A dangling link stays in, so that somebody hears of it.
+    return [p for p in entries if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".") and not p.is_dir()]
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Name the file in what Pillow raises, and refuse what isn't a file: a pipe would never end.
+
+    Raises:
+        UserError: the file is missing, unreadable, truncated, no image, or a decompression bomb.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: expected an image file, found a folder or a device")
+        yield
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path}: expected an image, found something else (or an empty file)") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path}: more pixels than Pillow opens safely ({error})") from error
+    except Exception as error:
+        # Pillow's many decoders raise what they like at a damaged file.
+        raise UserError(f"{path}: can't be read as an image: {reason(error)}") from error
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) from an image file's header, before any EXIF turn.
+
+    Raises:
+        UserError: as `open_image`, but for what only decoding shows.
+    """
+    with decoding(path), Image.open(path) as image:
+        return image.size
 
 
 def open_image(path: Path) -> Image.Image:
@@ -33,19 +71,10 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         UserError: the file is missing, unreadable, truncated, no image, or a decompression bomb.
     """
-    try:
-        with warnings.catch_warnings():
-            # Pillow only warns between its limit and twice that; photographs of 100 megapixels are welcome here.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
-            image.load()
+    with decoding(path):
+        image = Image.open(path)
+        image.load()
         return image
-    except UnidentifiedImageError as error:
-        raise UserError(f"{path}: expected an image, found something else (or an empty file)") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: more pixels than Pillow opens safely ({error})") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: can't be read as an image: {getattr(error, 'strerror', None) or error}") from error
 
 
 def rgb_array(image: Image.Image) -> np.ndarray:
@@ -55,23 +84,25 @@ def rgb_array(image: Image.Image) -> np.ndarray:
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image).astype(np.float64)
+        grey = np.nan_to_num(np.asarray(image).astype(np.float64))
         if image.mode != "F":
             grey = grey / 257
         return np.repeat(np.floor(grey.clip(0, 255) + 0.5).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in ("P", "PA", "LA"):
         # Through RGBA: a palette's transparent entries would otherwise raise a warning.
         image = image.convert("RGBA")
-    return np.asarray(image.convert("RGB"))
+    # A copy: torch warns of arrays that can't be written to, as Pillow's own are.
+    return np.array(image.convert("RGB"))
 
 
 def read_rgb(path: Path) -> np.ndarray:
     """Decode a file to uint8 H x W x 3, RGB.
 
     Raises:
-        UserError: as `open_image`.
+        UserError: as `open_image`, or a colour space that has no way to RGB.
     """
-    return rgb_array(open_image(path))
+    with decoding(path):
+        return rgb_array(open_image(path))
 
 
 def write_image(path: Path, image: np.ndarray | Image.Image, **options: object) -> None:
@@ -82,15 +113,8 @@ def write_image(path: Path, image: np.ndarray | Image.Image, **options: object) 
     """
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as part:
         image.save(part, **options)
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: can't be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def lr_tensor(images: np.ndarray | Tensor) -> Tensor:
