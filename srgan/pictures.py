@@ -76,6 +76,12 @@ def to_array(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert(("LA" if grey else "RGBA") if alpha else ("L" if grey else "RGB")))
 
 
+def colour_profile(image: Image.Image) -> dict[str, bytes]:
+    """`icc_profile` of a Pillow image, if it has one that holds for its array too: that of CMYK says nothing of RGB."""
+    profile = image.info.get("icc_profile")
+    return {"icc_profile": profile} if profile and image.mode not in ("CMYK", "LAB") else {}
+
+
 def read_picture(path: Path) -> Picture:
     """Decode a file, an animation frame by frame.
 
@@ -83,10 +89,9 @@ def read_picture(path: Path) -> Picture:
         UserError: as `open_image`; also a file of several pages, or of 32 bits a value.
     """
     with decoding(path), Image.open(path) as image:
-        carried = {"dpi": image.info["dpi"]} if "dpi" in image.info else {}
-        # Such a profile says nothing about the RGB that the picture is turned into.
-        if image.info.get("icc_profile") and image.mode not in ("CMYK", "LAB"):
-            carried["icc_profile"] = image.info["icc_profile"]
+        carried = colour_profile(image)
+        if "dpi" in image.info:
+            carried["dpi"] = image.info["dpi"]
         pages = getattr(image, "n_frames", 1)
         if pages > 1 and image.format in ANIMATED:
             return _read_animation(image, carried)

@@ -14,7 +14,7 @@ from torch import Tensor
 from srgan.checkpoint import load_generator
 from srgan.errors import UserError
 from srgan.generator import Generator, fold_batchnorm
-from srgan.pictures import to_array
+from srgan.pictures import colour_profile, to_array
 from srgan.precision import Precision, select_device
 
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
@@ -76,7 +76,8 @@ class Upscaler:
             progress: wraps the list of tiles, as `tqdm` does.
 
         Returns:
-            An array of the same type and channels, scale*H x scale*W; of a Pillow image, a Pillow image.
+            An array of the same type and channels, scale*H x scale*W; of a Pillow image, a Pillow image with its colour
+            profile, which `save` writes.
 
         Raises:
             TypeError: another type of values.
@@ -84,7 +85,9 @@ class Upscaler:
             UserError: no memory even for the smallest tile.
         """
         if isinstance(image, Image.Image):
-            return Image.fromarray(self.upscale(to_array(image), progress))
+            result = Image.fromarray(self.upscale(to_array(image), progress))
+            result.info.update(colour_profile(image))
+            return result
         if image.dtype not in (np.uint8, np.uint16):
             raise TypeError(f"expected an image of uint8 or uint16, found {image.dtype}")
         if image.ndim not in (2, 3) or 0 in image.shape or (image.ndim == 3 and image.shape[2] > 4):

@@ -153,6 +153,19 @@ def test_pillow_images_of_every_mode(generator: Generator) -> None:
         assert (result.mode, result.size) == (expected, (120, 80)), mode
 
 
+def test_a_pillow_image_keeps_its_profile_and_is_turned_upright(generator: Generator, tmp_path: Path) -> None:
+    image, exif = Image.new("RGB", (12, 8)), Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.jpg", exif=exif, icc_profile=b"a profile")
+    Upscaler(generator).upscale(Image.open(tmp_path / "a.jpg")).save(tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as result:
+        assert result.size == (32, 48)
+        assert result.info["icc_profile"] == b"a profile"
+    image = Image.new("CMYK", (12, 8))
+    image.info["icc_profile"] = b"a profile of inks"
+    assert "icc_profile" not in Upscaler(generator).upscale(image).info
+
+
 def test_progress_sees_every_tile(generator: Generator) -> None:
     seen = []
     Upscaler(generator, tile=20).upscale(np.zeros((50, 60, 3), np.uint8), lambda tiles: seen.extend(tiles) or tiles)
