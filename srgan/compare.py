@@ -39,7 +39,11 @@ def compare(source: Picture, result: Picture, name: str, scale: int) -> Comparis
     if lr_crop.shape != lr.shape:
         note += f"; the middle {sr_crop.shape[1]} × {sr_crop.shape[0]} is shown"
     after = _visible(sr_crop)
-    return Comparison(name, scale, note, _visible(lr_crop).resize(after.size, Image.Resampling.BICUBIC), after)
+    before = _visible(lr_crop).resize(after.size, Image.Resampling.BICUBIC)
+    for image in (before, after):
+        # From here Pillow takes it when it saves the image, in the page too.
+        image.info["icc_profile"] = source.carried.get("icc_profile")
+    return Comparison(name, scale, note, before, after)
 
 
 def comparison_path(target: Path) -> Path:
@@ -50,11 +54,12 @@ def comparison_path(target: Path) -> Path:
 def write_comparison(path: Path, comparison: Comparison) -> None:
     """Write bicubic and the result side by side, each under its label."""
     width, height = comparison.result.size
-    gap, header, white = 8, 28, (255, 255, 255)
-    canvas = Image.new("RGB", (2 * width + gap, height + header), white)
+    gap, header = 8, 28
+    canvas = Image.new(comparison.result.mode, (2 * width + gap, height + header), "white")
+    canvas.info = comparison.result.info
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(18)
     for left, label, image in ((0, "bicubic", comparison.bicubic), (width + gap, "result", comparison.result)):
-        draw.text((left + 4, 2), label, (40, 40, 40), font)
+        draw.text((left + 4, 2), label, "#282828", font)
         canvas.paste(image, (left, header))
     write_image(path, canvas)
 

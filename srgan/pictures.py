@@ -1,6 +1,7 @@
 """Pictures as files: pixels in the depth, colours and frames of the file, and all that it carries beside them."""
 
 import struct
+import sys
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,10 +34,10 @@ ANIMATED = {"GIF": ".gif", "PNG": ".png", "WEBP": ".webp"}
 OTHER_BYTES = {
     "RGB;16B": "RGB;16L",
     "RGB;16L": "RGB;16B",
-    "RGB;16N": "RGB;16B" if np.little_endian else "RGB;16L",
+    "RGB;16N": "RGB;16B" if sys.byteorder == "little" else "RGB;16L",
     "RGBA;16B": "RGBA;16L",
     "RGBA;16L": "RGBA;16B",
-    "RGBA;16N": "RGBA;16B" if np.little_endian else "RGBA;16L",
+    "RGBA;16N": "RGBA;16B" if sys.byteorder == "little" else "RGBA;16L",
     "LA;16B": "RGBA",
 }
 

@@ -71,6 +71,14 @@ def test_the_picture_holds_both_sides_under_a_label(tmp_path: Path) -> None:
     assert (picture[: height - 80, :120] < 128).any(), "a label"
 
 
+def test_the_colour_profile_goes_along(tmp_path: Path) -> None:
+    grey = np.full((20, 30), 100, np.uint8)
+    comparison = compare(Picture([grey], {"icc_profile": b"a profile"}), enlarged(grey), "a.png", 4)
+    write_comparison(tmp_path / "a.png", comparison)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert (picture.mode, picture.info["icc_profile"]) == ("L", b"a profile")
+
+
 def test_the_page_is_whole_in_itself(page: Path) -> None:
     class Parser(HTMLParser):
         def __init__(self) -> None:
