@@ -59,22 +59,10 @@ def image_size(path: Path) -> tuple[int, int]:
     """(width, height) from an image file's header, before any EXIF turn.
 
     Raises:
-        UserError: as `open_image`, but for what only decoding shows.
+        UserError: as `read_rgb`, but for what only decoding shows.
     """
     with decoding(path), Image.open(path) as image:
         return image.size
-
-
-def open_image(path: Path) -> Image.Image:
-    """Open and decode an image file as Pillow holds it.
-
-    Raises:
-        UserError: the file is missing, unreadable, truncated, no image, or a decompression bomb.
-    """
-    with decoding(path):
-        image = Image.open(path)
-        image.load()
-        return image
 
 
 def rgb_array(image: Image.Image) -> np.ndarray:
@@ -99,22 +87,25 @@ def read_rgb(path: Path) -> np.ndarray:
     """Decode a file to uint8 H x W x 3, RGB.
 
     Raises:
-        UserError: as `open_image`, or a colour space that has no way to RGB.
+        UserError: the file is missing, unreadable, truncated, no image, or a decompression bomb.
     """
-    with decoding(path):
-        return rgb_array(open_image(path))
+    with decoding(path), Image.open(path) as image:
+        return rgb_array(image)
 
 
 def write_image(path: Path, image: np.ndarray | Image.Image, **options: object) -> None:
     """Write an image so that a file under its final name is always whole; the format follows the extension.
 
     Raises:
-        UserError: the folder can't be written or the disk is full.
+        UserError: the folder can't be written, the disk is full, or the format can't hold the image.
     """
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
     with whole_file(path) as part:
-        image.save(part, **options)
+        try:
+            image.save(part, **options)
+        except ValueError as error:
+            raise UserError(f"{path}: can't be written: {reason(error)}") from error
 
 
 def lr_tensor(images: np.ndarray | Tensor) -> Tensor:
