@@ -1,7 +1,6 @@
 """A run's folder: its resolved config, log, TensorBoard events, checkpoints, weights, samples and curves."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from srgan.errors import UserError
+from srgan.files import remove_leftovers, sync, whole_file, writing
 from srgan.images import write_image
 
 
@@ -25,27 +24,29 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoints" / "last.pt"
         self.best_checkpoint = self.path / "checkpoints" / "best.pt"
         self.weights = self.path / "weights"
+        self.samples = self.path / "samples"
         self.log = self.path / "log.csv"
         self.curves = self.path / "curves.png"
-        try:
-            self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            self.weights.mkdir(exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{self.path}: the run folder can't be made: {error.strerror}") from error
+        with writing(self.path):
+            for folder in (self.path, self.checkpoint.parent, self.weights, self.samples):
+                folder.mkdir(parents=True, exist_ok=True)
+                remove_leftovers(folder)
 
     def save_config(self, config: dict[str, Any]) -> None:
-        part = self.path / "config.yaml.part"
-        part.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-        part.replace(self.path / "config.yaml")
+        with whole_file(self.path / "config.yaml") as part:
+            part.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
     def save_sample(self, iteration: int, strip: np.ndarray) -> None:
-        write_image(self.path / "samples" / f"{iteration:07d}.png", strip)
+        write_image(self.samples / f"{iteration:07d}.png", strip)
 
 
 class Log:
     """Rows of numbers a log interval apart: a CSV file for pandas, TensorBoard events, and curves as PNG.
 
     On resume the rows after the checkpoint's iteration are dropped, since they will come again.
+
+    Raises:
+        UserError: a file can't be written.
     """
 
     def __init__(self, folder: RunFolder, columns: list[str], iteration: int) -> None:
@@ -53,11 +54,12 @@ class Log:
 
         self.folder, self.columns = folder, ["iteration", *columns]
         kept = self._rows_until(iteration)
-        part = folder.log.with_suffix(".part")
-        with part.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([self.columns, *kept])
-        part.replace(folder.log)
-        self.events = SummaryWriter(str(folder.path / "tensorboard"), purge_step=iteration + 1 if iteration else None)
+        with whole_file(folder.log) as part:
+            with part.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([self.columns, *kept])
+            sync(part)
+        with writing(folder.path):
+            self.events = SummaryWriter(str(folder.path / "tensorboard"), purge_step=iteration + 1)
 
     def _rows_until(self, iteration: int) -> list[list[str]]:
         if not iteration or not self.folder.log.exists():
@@ -68,24 +70,26 @@ class Log:
 
     def write(self, row: dict[str, float]) -> None:
         """Append one row; keys that are no columns are an error, columns without a key stay empty."""
-        with self.folder.log.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self.columns).writerow({name: _text(value) for name, value in row.items()})
-        for name, value in row.items():
-            if name != "iteration":
-                self.events.add_scalar(name, value, row["iteration"])
+        with writing(self.folder.log):
+            with self.folder.log.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.columns).writerow({name: _text(value) for name, value in row.items()})
+            for name, value in row.items():
+                if name != "iteration":
+                    self.events.add_scalar(name, value, row["iteration"])
 
     def sync(self) -> None:
         """Put the rows on the disk for good, before a checkpoint that counts on them."""
-        with self.folder.log.open("a") as file:
-            os.fsync(file.fileno())
-        self.events.flush()
+        with writing(self.folder.log):
+            sync(self.folder.log)
+            self.events.flush()
 
     def draw(self, bicubic: tuple[float, float]) -> None:
         """Draw the curves: losses, PSNR and SSIM beside bicubic's, and D(HR), D(SR) where there are any."""
         draw_curves(self.folder.log, self.folder.curves, bicubic)
 
     def close(self) -> None:
-        self.events.close()
+        with writing(self.folder.path):
+            self.events.close()
 
 
 def draw_curves(log: Path, target: Path, bicubic: tuple[float, float]) -> None:
@@ -120,9 +124,8 @@ def draw_curves(log: Path, target: Path, bicubic: tuple[float, float]) -> None:
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     figure.tight_layout()
-    part = target.with_suffix(".part.png")
-    figure.savefig(part, dpi=110)
-    part.replace(target)
+    with whole_file(target) as part:
+        figure.savefig(part, dpi=110)
     plt.close(figure)
 
 

@@ -2,8 +2,13 @@
 
 import argparse
 import math
+import os
+import shlex
 import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +19,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from srgan.checkpoint import load_checkpoint, previous, save_checkpoint, save_weights
+from srgan.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint, save_weights
 from srgan.config import Optimizer, PretrainConfig, differences, load_config, to_dict
 from srgan.data import CropDataset, find_pairs
-from srgan.errors import UserError
+from srgan.errors import UserError, about, reason
 from srgan.evaluate import Result, bicubic, evaluate
 from srgan.images import hr_tensor, lr_tensor
 from srgan.precision import select_device
@@ -41,9 +46,8 @@ def main(description: str, config_type: type[PretrainConfig], stage_type: type[P
     if args.dry_run:
         print(yaml.safe_dump(to_dict(config), sort_keys=False), end="")
         return 0
-    trainer = Trainer(config, stage_type, select_device(args.device), args.runs)
-    trainer.start(args.resume, args.allow_config_change)
-    return trainer.run()
+    device = select_device(args.device)
+    return Trainer(config, stage_type, device, args.runs, args.resume, args.allow_config_change).run()
 
 
 def learning_rate(iteration: int, config: Optimizer) -> float:
@@ -56,56 +60,88 @@ def learning_rate(iteration: int, config: Optimizer) -> float:
 
 
 class Trainer:
-    """Drives one stage through its iterations, in a run folder.
+    """Drives one stage through its iterations, in a run folder: takes up its checkpoint, or begins it.
 
     A batch is a function of the seed and the iteration (see `CropDataset`), so a checkpoint needs no random states.
+
+    Args:
+        config: the experiment.
+        stage_type: what a step is.
+        device: where the stage computes.
+        runs: the folder of the run folders.
+        resume: go on from the run's last checkpoint, if there is one.
+        allow_config_change: resume although the config differs from the checkpoint's.
+
+    Raises:
+        UserError: a run is there and is not to be resumed, or its config differs, or its checkpoints are damaged;
+            or the data, the initial weights or the run folder are not as they should be.
     """
 
     def __init__(
-        self, config: PretrainConfig, stage_type: type[PretrainStage], device: torch.device, runs: Path
+        self,
+        config: PretrainConfig,
+        stage_type: type[PretrainStage],
+        device: torch.device,
+        runs: Path,
+        resume: bool = False,
+        allow_config_change: bool = False,
     ) -> None:
         self.config, self.device = config, device
         self.scale = config.generator.scale
-        self.pairs = [
-            pair
-            for folder in config.validation.folders
-            for pair in find_pairs(Path(folder), self.scale)[: config.validation.images]
-        ]
-        self.dataset = CropDataset(
-            config.data.folders,
-            self.scale,
-            config.data.crop,
-            config.data.cache,
-            config.runtime.seed,
-            config.data.blur_sigma,
-            config.data.strict,
-        )
-        self.stage = stage_type(config, device)
-        self.folder = RunFolder(runs, config.name)
-        self.iteration, self.seconds, self.best = 0, 0.0, -math.inf
+        self.iteration = self.logged = 0  # the last iteration, and that of the log's last row
+        self.seconds, self.best = 0.0, -math.inf
         self.sums: dict[str, Tensor] = {}
         self.stopped_by: int | None = None
+        # What can go wrong at once comes before what takes long: networks, VGG weights, decoding.
+        self.folder = RunFolder(runs, config.name)
+        state = self._checkpoint(resume, allow_config_change)
+        self.stage = stage_type(config, device)
+        if state:
+            self._load(state)
+        with about("validation.folders"):
+            self.pairs = [
+                pair
+                for folder in config.validation.folders
+                for pair in find_pairs(Path(folder), self.scale)[: config.validation.images]
+            ]
+        with about("data"):
+            self.dataset = CropDataset(
+                config.data.folders,
+                self.scale,
+                config.data.crop,
+                config.data.cache,
+                config.runtime.seed,
+                config.data.blur_sigma,
+                config.data.strict,
+            )
+        self.folder.save_config(to_dict(config))
 
-    def start(self, resume: bool, allow_config_change: bool = False) -> None:
-        """Take up the run's checkpoint, or begin it.
-
-        Raises:
-            UserError: a run is there and is not to be resumed, or its config differs, or its checkpoints are damaged.
-        """
-        exists = self.folder.checkpoint.exists() or previous(self.folder.checkpoint).exists()
-        if exists and not resume:
+    def _checkpoint(self, resume: bool, allow_config_change: bool) -> dict[str, Any] | None:
+        """The state to go on from, if there is one and it is wanted."""
+        path = self.folder.checkpoint
+        if not path.exists() and not previous(path).exists():
+            if resume:
+                print(f"nothing to resume in {self.folder.path}: starting at iteration 0")
+            return None
+        if not resume:
             raise UserError(
                 f"{self.folder.path} holds a run: add --resume to go on with it, name=... for another, or delete it"
             )
-        if exists:
-            self._load(load_checkpoint(self.folder.checkpoint), allow_config_change)
-            print(f"resuming {self.folder.path} at iteration {self.iteration}")
-        elif resume:
-            print(f"nothing to resume in {self.folder.path}: starting at iteration 0")
-        self.folder.save_config(to_dict(self.config))
+        state = load_checkpoint(path)
+        changed = differences(state["config"], to_dict(self.config))
+        if changed and not allow_config_change:
+            raise UserError(
+                f"the config differs from that of {path}: {'; '.join(changed)}; "
+                "add --allow-config-change if you mean it"
+            )
+        return state
 
     def run(self) -> int:
-        """Train to the last iteration, or to a signal. Returns the exit code: 0, 130 (SIGINT) or 143 (SIGTERM)."""
+        """Train to the last iteration, or to a signal. Returns the exit code: 0, 130 (SIGINT) or 143 (SIGTERM).
+
+        Raises:
+            UserError: a loss or a weight is not finite, a worker died, the data are gone, the disk or memory is full.
+        """
         total = self.config.optimizer.iterations
         if self.iteration >= total:
             print(f"{self.folder.path} is finished: {self.iteration} of {total} iterations")
@@ -115,21 +151,22 @@ class Trainer:
         self.log = Log(self.folder, [*self.stage.loss_names, "lr", "psnr", "ssim", "seconds"], self.iteration)
         handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._train(total)
+            with _in_one_line():
+                self._train(total)
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             self.log.close()
-        if self.stopped_by:
-            print(f"stopped at iteration {self.iteration}; go on with the same command and --resume")
+        if self.iteration < total:
+            print(f"stopped at iteration {self.iteration} of {total}; go on with:\n{resume_command()}")
             return 128 + self.stopped_by
         print(f"finished: weights in {self.folder.weights}, curves in {self.folder.curves}")
         return 0
 
     def _train(self, total: int) -> None:
         config = self.config
+        self.clock = time.monotonic() - self.seconds
         progress = tqdm(total=total, initial=self.iteration, unit="it", desc=config.name, smoothing=0.05)
-        clock = time.monotonic()
         for lr, hr in self._batches(total):
             self.iteration += 1
             self.stage.set_learning_rate(learning_rate(self.iteration, config.optimizer))
@@ -137,17 +174,21 @@ class Trainer:
             self.sums = {name: self.sums.get(name, 0) + loss for name, loss in losses.items()}
             progress.update()
 
-            last = self.iteration == total
-            if last or self.stopped_by or self.iteration % config.log.every == 0:
-                now = time.monotonic()
-                self.seconds, clock = self.seconds + now - clock, now
+            # Looked at once: a signal between the lines below would end the run without its checkpoint.
+            last, stop = self.iteration == total, self.stopped_by is not None
+            log, save, validate = (
+                last or self.iteration % every == 0
+                for every in (config.log.every, config.log.checkpoint, config.validation.every)
+            )
+            if log or stop:
                 means = self._finite_means()
                 progress.set_postfix({name: f"{mean:.4g}" for name, mean in means.items()})
-                if last or self.iteration % config.log.every == 0:
-                    self._log(means, validate=last or self.iteration % config.validation.every == 0)
-            if last or self.stopped_by or self.iteration % config.log.checkpoint == 0:
-                self._save()
-            if self.stopped_by:
+            if log:
+                self._log(means, validate)
+            if save or stop:
+                self.log.sync()
+                save_checkpoint(self._state(), self.folder.checkpoint)
+            if stop:
                 break
         progress.close()
 
@@ -159,7 +200,7 @@ class Trainer:
             sampler=range(self.iteration * batch, total * batch),
             num_workers=data.workers,
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_ignore_signals,
             prefetch_factor=4 if data.workers else None,
         )
 
@@ -172,26 +213,29 @@ class Trainer:
         """The mean losses since the last row of the log: the one place where the host waits for the device.
 
         Raises:
-            UserError: a loss is not finite; nothing is saved.
+            UserError: a loss or a weight is not finite; nothing is saved.
         """
-        count = self.iteration % self.config.log.every or self.config.log.every
-        means = {name: float(total) / count for name, total in self.sums.items()}
-        for name, mean in means.items():
-            if not math.isfinite(mean):
-                raise UserError(
-                    f"the {name} loss is {mean} between iterations {self.iteration - count + 1} and {self.iteration}; "
-                    f"{self.folder.checkpoint} is from before it: try a lower optimizer.lr or runtime.precision=fp32 "
-                    "and --resume --allow-config-change"
-                )
+        means = {name: float(total) / (self.iteration - self.logged) for name, total in self.sums.items()}
+        spoiled = [f"{name} became {mean}" for name, mean in means.items() if not math.isfinite(mean)]
+        # A finite loss may have had gradients that were not.
+        if not spoiled and not all_finite(self.stage.state_dict()):
+            spoiled = ["the weights became infinite or NaN"]
+        if spoiled:
+            raise UserError(
+                f"{' and '.join(spoiled)} between iterations {self.logged + 1} and {self.iteration}; "
+                f"{self.folder.checkpoint} is left as it was before: try a lower optimizer.lr or "
+                "runtime.precision=fp32, with --resume --allow-config-change"
+            )
         return means
 
     def _log(self, means: dict[str, float], validate: bool) -> None:
         rate = learning_rate(self.iteration, self.config.optimizer)
+        self.seconds = time.monotonic() - self.clock
         row = {"iteration": self.iteration, **means, "lr": rate, "seconds": self.seconds}
-        self.sums = {}
         if validate:
             row["psnr"], row["ssim"] = self._validate()
         self.log.write(row)
+        self.sums, self.logged = {}, self.iteration
         if validate:
             self.log.draw(self.bicubic)
 
@@ -224,38 +268,66 @@ class Trainer:
         return {
             "config": to_dict(self.config),
             "iteration": self.iteration,
-            "seconds": self.seconds,
+            "logged": self.logged,
+            "seconds": time.monotonic() - self.clock,
             "best": self.best,
             "sums": self.sums,
             "stage": self.stage.state_dict(),
         }
 
-    def _save(self) -> None:
-        self.log.sync()
-        save_checkpoint(self._state(), self.folder.checkpoint)
-
-    def _load(self, state: dict[str, Any], allow_config_change: bool) -> None:
-        changed = differences(state["config"], to_dict(self.config))
-        if changed and not allow_config_change:
+    def _load(self, state: dict[str, Any]) -> None:
+        try:
+            self.stage.load_state_dict(state["stage"])
+        except (KeyError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"the config differs from that of {self.folder.checkpoint}: {'; '.join(changed)}; "
-                "add --allow-config-change if you mean it"
-            )
-        self.stage.load_state_dict(state["stage"])
-        self.iteration, self.seconds, self.best = state["iteration"], state["seconds"], state["best"]
+                f"{self.folder.checkpoint} doesn't fit this config: {' '.join(str(error).split())}; "
+                "set the generator and the stage as they were, or begin another run with name=..."
+            ) from error
+        self.iteration, self.logged = state["iteration"], state["logged"]
+        self.seconds, self.best = state["seconds"], state["best"]
         self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
+        print(f"resuming {self.folder.path} at iteration {self.iteration}")
 
     def _stop(self, number: int, frame: object) -> None:
         """First signal: finish the step and save. A second one ends the process at once."""
         self.stopped_by = number
         for handled in (signal.SIGINT, signal.SIGTERM):
             signal.signal(handled, signal.SIG_DFL)
-        tqdm.write("stopping after this step; once more to stop at once without saving")
+        # Not `print`, which the signal may have interrupted and which then refuses to be called again.
+        os.write(2, b"\nstopping after this step; once more to stop at once without saving\n")
 
 
-def _ignore_interrupts(worker: int) -> None:
-    # Ctrl-C reaches the loader's workers too; the main process still wants the batch it is waiting for.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def resume_command() -> str:
+    """What the user typed to start this process, with --resume, ready for a shell."""
+    return shlex.join([*(word for word in sys.orig_argv if word != "--resume"), "--resume"])
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """What ended the training, without the traceback of a loader's worker or the device's allocator."""
+    try:
+        yield
+    except UserError as error:
+        # From a worker it comes with the worker's traceback before it.
+        raise UserError(str(error).splitlines()[-1].removeprefix("srgan.errors.UserError: ")) from error
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the device's memory is full: {reason(error)}; "
+            "try a smaller optimizer.batch or data.crop, with --resume --allow-config-change"
+        ) from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise UserError(
+            f"{reason(error).strip(' .')}; the usual cause is too little memory: try a smaller data.workers, "
+            "with --resume --allow-config-change"
+        ) from error
+
+
+def _ignore_signals(worker: int) -> None:
+    # Ctrl-C, and many a job scheduler's SIGTERM, reach the workers too; the main process still wants its batch.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _means(results: Any) -> tuple[float, float]:

@@ -1,0 +1,131 @@
+"""Small training runs for the tests: seconds long, in this process, in a fork of it, or from the shell."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from conftest import REPOSITORY
+from torch import Tensor
+
+from srgan.checkpoint import load_checkpoint, read_tensors, save_weights
+from srgan.config import AdversarialConfig, PretrainConfig, load_config
+from srgan.generator import Generator
+from srgan.stages import AdversarialStage, PretrainStage
+from srgan.trainer import Trainer
+
+KINDS = {"pretrain": (PretrainConfig, PretrainStage), "train": (AdversarialConfig, AdversarialStage)}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """These networks are too small for more, forks don't bear more, and one number of threads gives one sum."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def write_config(folder: Path, photographs: Path, script: str = "pretrain", **sections: dict[str, Any]) -> Path:
+    """A config of 30 iterations that take milliseconds each; `sections` are laid over it."""
+    tree = {
+        "name": "run",
+        "data": {"folders": [str(photographs)], "cache": str(photographs.parent / "cache"), "crop": 32, "workers": 0},
+        "generator": {"blocks": 1, "channels": 8},
+        "optimizer": {"iterations": 30, "batch": 2, "lr": 1e-3, "milestones": [15], "gamma": 0.5, "ema": 0.9},
+        "validation": {"folders": [str(photographs)], "images": 1, "samples": 1, "every": 10},
+        "log": {"every": 5, "checkpoint": 10},
+        "runtime": {"precision": "fp32"},
+    }
+    if script == "train":
+        weights = folder / "init.safetensors"
+        torch.manual_seed(1)
+        save_weights(Generator(blocks=1, channels=8), weights)
+        tree |= {"init": str(weights), "loss": {"content": "mse"}}
+    for name, section in sections.items():
+        tree[name] = tree.get(name, {}) | section
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return path
+
+
+def trainer(config: Path, runs: Path, *overrides: str, script: str = "pretrain", **options: bool) -> Trainer:
+    config_type, stage_type = KINDS[script]
+    return Trainer(load_config(config_type, config, overrides), stage_type, torch.device("cpu"), runs, **options)
+
+
+def shell(script: str, *arguments: str | Path, **options: Any) -> subprocess.Popen:
+    """The script as a process of its own, in a session of its own, with the terminal's output as text."""
+    return subprocess.Popen(
+        [sys.executable, f"{script}.py", *map(str, arguments)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        **options,
+    )
+
+
+def forked(work: Callable[[], Any]) -> int:
+    """Run in a fork of this process, which has everything imported; its exit status as `subprocess` has it."""
+    child = os.fork()
+    if not child:
+        try:
+            os._exit(work() or 0)
+        except BaseException:  # noqa: BLE001 - nothing of the parent's may run in the child
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def wait_for_row(run: Path, iteration: int, process: subprocess.Popen) -> None:
+    """Wait until the log of a live run has come to an iteration."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (run / "log.csv").exists() and any(int(row["iteration"]) >= iteration for row in rows(run)):
+            return
+        time.sleep(0.005)
+    errors = "" if process.poll() is None else process.stderr.read()
+    raise AssertionError(f"iteration {iteration} was not seen: {process.poll()} {errors}")
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    """The log's rows, but for the seconds, which are never the same twice."""
+    with (run / "log.csv").open(newline="", encoding="utf-8") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file) if row["iteration"]]
+
+
+def state(run: Path) -> dict[str, Any]:
+    """Everything in the last checkpoint but the seconds."""
+    return {key: value for key, value in load_checkpoint(run / "checkpoints" / "last.pt").items() if key != "seconds"}
+
+
+def identical(a: Any, b: Any) -> bool:
+    """Bit for bit, in nested dicts and lists."""
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(identical(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(identical, a, b))
+    return a == b
+
+
+def assert_same_end(run: Path, uninterrupted: Path) -> None:
+    """Weights, optimisers, averages, best score and log are those of the run that nothing interrupted."""
+    ours, theirs = state(run), state(uninterrupted)
+    assert [key for key in theirs if not identical(ours[key], theirs[key])] == []
+    assert rows(run) == rows(uninterrupted)
+    for name in ("last", "best"):
+        ours, theirs = (read_tensors(r / "weights" / f"{name}.safetensors") for r in (run, uninterrupted))
+        assert identical(ours, theirs), name

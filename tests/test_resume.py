@@ -1,0 +1,279 @@
+"""An interrupted run, gone on with, ends as the run that nothing interrupted: to the bit."""
+
+import itertools
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import REPOSITORY
+from runs import (
+    assert_same_end,
+    forked,
+    identical,
+    one_thread,
+    rows,
+    shell,
+    state,
+    trainer,
+    wait_for_row,
+    write_config,
+)
+
+from srgan import runlog
+from srgan.errors import UserError
+from srgan.trainer import Trainer, resume_command
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> dict[str, tuple[Path, Path]]:
+    """By script: a config of 30 or 12 iterations, and the folder of its run, uninterrupted, with two loader workers."""
+    short = {
+        "optimizer": {"iterations": 12, "milestones": [5]},
+        "validation": {"every": 6},
+        "log": {"every": 2, "checkpoint": 4},
+    }
+    runs = {}
+    with one_thread():
+        for script, sections in {"pretrain": {}, "train": short}.items():
+            folder = tmp_path_factory.mktemp(script)
+            config = write_config(folder, photographs, script, data={"workers": 2}, **sections)
+            trainer(config, folder, script=script).run()
+            runs[script] = config, folder / "run"
+    return runs
+
+
+@pytest.fixture
+def finished(whole: dict[str, tuple[Path, Path]], tmp_path: Path) -> tuple[Path, Path]:
+    """The config and a copy of a finished run, with checkpoints at iterations 30 and (the one before) 20."""
+    config, run = whole["pretrain"]
+    return config, Path(shutil.copytree(run, tmp_path / "runs" / "run"))
+
+
+class Crash(BaseException):
+    """Ends a run in the middle of anything, and is caught by nothing on the way."""
+
+
+def crash_at(run: Trainer, iteration: int) -> None:
+    """Train until a step fails; nothing is saved on the way out."""
+    step = run.stage.step
+
+    def failing(*batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        if run.iteration == iteration:
+            raise Crash
+        return step(*batch)
+
+    run.stage.step = failing
+    with pytest.raises(Crash):
+        run.run()
+
+
+def test_pretraining_survives_ctrl_c_and_kill_9(tmp_path: Path, photographs: Path) -> None:
+    config = write_config(tmp_path, photographs, data={"workers": 2}, optimizer={"iterations": 60})
+    assert trainer(config, tmp_path / "whole").run() == 0
+    run = tmp_path / "it's broken" / "run"
+
+    process = shell("pretrain", "--config", config, "--runs", run.parent)
+    wait_for_row(run, 5, process)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "stopping after this step" in errors
+    assert "Traceback" not in errors
+    *_, command = output.splitlines()
+    stopped = state(run)["iteration"]
+    assert f"stopped at iteration {stopped} of 60; go on with:" in output
+
+    # The command that was printed, typed into a shell.
+    process = subprocess.Popen(
+        f"exec env OMP_NUM_THREADS=1 {command}", shell=True, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_row(run, stopped + 12, process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert state(run)["iteration"] < 60
+
+    assert trainer(config, run.parent, resume=True).run() == 0
+    assert_same_end(run, tmp_path / "whole" / "run")
+
+
+def test_adversarial_training_survives_a_sigterm_to_all_its_processes(
+    whole: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    config, uninterrupted = whole["train"]
+    run = tmp_path / "run"
+    process = shell("train", "--config", config, "--runs", run.parent)
+    wait_for_row(run, 2, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    output, errors = process.communicate()
+    assert process.returncode == 143, errors
+    assert "--resume" in output
+    assert trainer(config, run.parent, script="train", resume=True).run() == 0
+    assert_same_end(run, uninterrupted)
+
+
+def test_second_signal_ends_at_once(tmp_path: Path, photographs: Path) -> None:
+    """The loader's worker is stopped, so that the step in hand never ends: only the second signal can."""
+    endless = {"optimizer": {"iterations": 1_000_000}, "log": {"every": 5, "checkpoint": 5}}
+    config = write_config(tmp_path, photographs, data={"workers": 1}, **endless)
+    process = shell("pretrain", "--config", config, "--runs", tmp_path)
+    try:
+        wait_for_row(tmp_path / "run", 10, process)
+        worker = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+        os.kill(int(worker), signal.SIGSTOP)
+        # The batches in hand are used up.
+        time.sleep(2)
+        before = rows(tmp_path / "run")
+        process.send_signal(signal.SIGINT)
+        while "once more" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == -signal.SIGINT
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert rows(tmp_path / "run") == before
+    assert state(tmp_path / "run")["iteration"] == int(before[-1]["iteration"]), "no checkpoint on the way out"
+
+
+@pytest.mark.parametrize(("script", "iterations"), [("pretrain", (4, 11, 17, 30)), ("train", (3, 5, 11))])
+def test_crash_between_any_two_steps(
+    whole: dict[str, tuple[Path, Path]], tmp_path: Path, script: str, iterations: tuple[int, ...]
+) -> None:
+    config, uninterrupted = whole[script]
+    # Before the first checkpoint, right after one, in the middle, and before the end; each after the other.
+    for iteration in iterations:
+        crash_at(trainer(config, tmp_path, script=script, resume=True), iteration)
+    trainer(config, tmp_path, script=script, resume=True).run()
+    assert_same_end(tmp_path / "run", uninterrupted)
+
+
+def test_kill_9_before_any_rename(tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file but the log's new rows comes by a rename: the moments before them are those that matter."""
+    monkeypatch.setattr(runlog, "draw_curves", lambda *_: None)
+    sections = {"optimizer": {"iterations": 4}, "validation": {"every": 2}, "log": {"every": 1, "checkpoint": 2}}
+    config = write_config(tmp_path, photographs, **sections)
+    trainer(config, tmp_path / "whole").run()
+    limit, status = 0, -signal.SIGKILL
+    while status == -signal.SIGKILL:
+        limit += 1
+        runs = tmp_path / str(limit)
+        status = forked(partial(_killed_at_rename, limit, config, runs))
+        trainer(config, runs, resume=True).run()
+        assert_same_end(runs / "run", tmp_path / "whole" / "run")
+        assert not list(runs.rglob("*.part*")), "left by the killed process"
+    assert status == 0
+    assert limit > 10
+
+
+def _killed_at_rename(limit: int, config: Path, runs: Path) -> int:
+    replace, numbers = Path.replace, itertools.count(1)
+
+    def counted(path: Path, target: Path) -> Path:
+        if next(numbers) == limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replace(path, target)
+
+    Path.replace = counted
+    return trainer(config, runs).run()
+
+
+DAMAGES = {
+    "missing": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "truncated": lambda path: os.truncate(path, path.stat().st_size * 2 // 3),
+    "text": lambda path: path.write_text("no checkpoint"),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "another's": lambda path: torch.save({"state_dict": {}}, path),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_checkpoint_falls_back_to_the_one_before(
+    finished: tuple[Path, Path], tmp_path: Path, damage: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, run = finished
+    last, before = run / "checkpoints" / "last.pt", run / "checkpoints" / "last-previous.pt"
+    expected = rows(run), state(run)
+    damage(last)
+    resumed = trainer(config, run.parent, resume=True)
+    assert resumed.iteration == 20
+    errors = capsys.readouterr().err
+    assert "warning" in errors
+    assert "iteration 20" in errors
+    # The damaged file must not take the place of the whole one at the next save.
+    assert not before.exists()
+    assert last.exists()
+    assert resumed.run() == 0
+    assert rows(run) == expected[0], "the rows after iteration 20 were dropped and came again"
+    assert identical(state(run), expected[1])
+
+
+def test_two_damaged_checkpoints_stop_the_resume(finished: tuple[Path, Path]) -> None:
+    config, run = finished
+    for name in ("last.pt", "last-previous.pt"):
+        os.truncate(run / "checkpoints" / name, 1000)
+    with pytest.raises(UserError, match=r"no checkpoint to resume from: .*last\.pt: .*last-previous\.pt: "):
+        trainer(config, run.parent, resume=True)
+
+
+def test_finished_run_says_so(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    config, run = finished
+    before = (run / "log.csv").read_text()
+    assert trainer(config, run.parent, resume=True).run() == 0
+    assert "is finished: 30 of 30 iterations" in capsys.readouterr().out
+    assert (run / "log.csv").read_text() == before
+    with pytest.raises(UserError, match=r"holds a run: add --resume"):
+        trainer(config, run.parent)
+
+
+def test_changed_config_is_named_and_refused(finished: tuple[Path, Path]) -> None:
+    config, run = finished
+    changes = ["optimizer.lr=2e-4", "data.workers=1"]
+    with pytest.raises(UserError, match=r"data\.workers: 2 -> 1; optimizer\.lr: 0\.001 -> 0\.0002; add --allow"):
+        trainer(config, run.parent, *changes, resume=True)
+    assert "0.001" in (run / "config.yaml").read_text()
+    trainer(config, run.parent, *changes, resume=True, allow_config_change=True)
+    assert "0.0002" in (run / "config.yaml").read_text()
+
+
+def test_another_network_cannot_be_resumed(finished: tuple[Path, Path]) -> None:
+    config, run = finished
+    with pytest.raises(UserError, match=r"last\.pt doesn't fit this config: .*body") as error:
+        trainer(config, run.parent, "generator.blocks=2", resume=True, allow_config_change=True)
+    assert "\n" not in str(error.value)
+
+
+def test_finished_run_can_be_extended(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    config, run = finished
+    trainer(config, run.parent, "optimizer.iterations=37", resume=True, allow_config_change=True).run()
+    trainer(config, run.parent, "optimizer.iterations=40", resume=True, allow_config_change=True).run()
+    assert [int(row["iteration"]) for row in rows(run)] == [5, 10, 15, 20, 25, 30, 35, 37, 40]
+    trainer(config, tmp_path / "whole", "optimizer.iterations=40").run()
+    assert identical(state(run)["stage"], state(tmp_path / "whole" / "run")["stage"])
+
+
+def test_nothing_to_resume_begins(tmp_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert trainer(write_config(tmp_path, photographs), tmp_path, resume=True).iteration == 0
+    assert "nothing to resume" in capsys.readouterr().out
+
+
+def test_resume_command_is_what_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = ["python", "train.py", "--config", "my configs/it's.yaml", "--resume", "name=a b"]
+    monkeypatch.setattr(sys, "orig_argv", typed)
+    assert shlex.split(resume_command()) == [*typed[:4], "name=a b", "--resume"]
