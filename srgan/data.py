@@ -70,7 +70,10 @@ def find_pairs(folder: Path, scale: int, recursive: bool = False) -> list[ImageP
     """
     if str(folder).startswith("skimage:"):
         folder = Path(find_spec("skimage").origin).parent / "data" / str(folder).removeprefix("skimage:")
-    if glob.has_magic(str(folder)) or folder.is_file():
+    if folder.is_file():
+        return [ImagePair(folder.stem, folder)]
+    # A folder may have brackets in its name.
+    if glob.has_magic(str(folder)) and not folder.is_dir():
         images = sorted(path for path in map(Path, glob.glob(str(folder))) if path.is_file())  # noqa: PTH207
         if not images:
             raise UserError(f"{folder}: no file has a name like this")

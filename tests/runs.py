@@ -1,7 +1,9 @@
 """Small training runs for the tests: seconds long, in this process, in a fork of it, or from the shell."""
 
 import csv
+import itertools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,15 +79,32 @@ def shell(script: str, *arguments: str | Path, **options: Any) -> subprocess.Pop
     )
 
 
-def forked(work: Callable[[], Any]) -> int:
-    """Run in a fork of this process, which has everything imported; its exit status as `subprocess` has it."""
+def fork(work: Callable[[], Any]) -> int:
+    """Do work in a fork of this process, which has everything imported. Returns its pid."""
     child = os.fork()
     if not child:
         try:
             os._exit(work() or 0)
         except BaseException:  # noqa: BLE001 - nothing of the parent's may run in the child
             os._exit(99)
+    return child
+
+
+def exit_status(child: int) -> int:
+    """Wait for a fork's end; its status as `subprocess` has it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def die_at_rename(limit: int) -> None:
+    """Let this process, a fork, be killed right before it renames its limit-th file."""
+    replace, numbers = Path.replace, itertools.count(1)
+
+    def counted(path: Path, target: Path) -> Path:
+        if next(numbers) == limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replace(path, target)
+
+    Path.replace = counted
 
 
 def wait_for_row(run: Path, iteration: int, process: subprocess.Popen) -> None:

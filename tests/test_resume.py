@@ -1,6 +1,5 @@
 """An interrupted run, gone on with, ends as the run that nothing interrupted: to the bit."""
 
-import itertools
 import os
 import shlex
 import shutil
@@ -17,7 +16,9 @@ import torch
 from conftest import REPOSITORY
 from runs import (
     assert_same_end,
-    forked,
+    die_at_rename,
+    exit_status,
+    fork,
     identical,
     one_thread,
     rows,
@@ -173,7 +174,7 @@ def test_kill_9_before_any_rename(tmp_path: Path, photographs: Path, monkeypatch
     while status == -signal.SIGKILL:
         limit += 1
         runs = tmp_path / str(limit)
-        status = forked(partial(_killed_at_rename, limit, config, runs))
+        status = exit_status(fork(partial(_killed_at_rename, limit, config, runs)))
         trainer(config, runs, resume=True).run()
         assert_same_end(runs / "run", tmp_path / "whole" / "run")
         assert not list(runs.rglob("*.part*")), "left by the killed process"
@@ -182,14 +183,7 @@ def test_kill_9_before_any_rename(tmp_path: Path, photographs: Path, monkeypatch
 
 
 def _killed_at_rename(limit: int, config: Path, runs: Path) -> int:
-    replace, numbers = Path.replace, itertools.count(1)
-
-    def counted(path: Path, target: Path) -> Path:
-        if next(numbers) == limit:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return replace(path, target)
-
-    Path.replace = counted
+    die_at_rename(limit)
     return trainer(config, runs).run()
 
 
