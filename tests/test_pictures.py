@@ -1,14 +1,13 @@
 """Picture files: what goes in comes out, checked by readers other than the code's own."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-import torch
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import putchunk
-from torchvision.io import ImageReadMode, decode_image, read_file
 
 from srgan.errors import UserError
 from srgan.pictures import Picture, onto_white, read_picture, to_8bit, to_array, write_picture
@@ -29,14 +28,18 @@ def exif(orientation: int = 1) -> Image.Exif:
     return tags
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
+# Pillow reads no 16-bit TIFF of grey and alpha.
+LOSSLESS = [
+    case
+    for case in itertools.product([".png", ".tif"], SHAPES, [np.uint8, np.uint16])
+    if case != (".tif", (5, 7, 2), np.uint16)
+]
+
+
+@pytest.mark.parametrize(("suffix", "shape", "dtype"), LOSSLESS)
 def test_lossless_formats_give_back_every_value(
     tmp_path: Path, suffix: str, shape: tuple[int, ...], dtype: type
 ) -> None:
-    if suffix == ".tif" and shape[-1] == 2 and dtype is np.uint16:
-        pytest.skip("Pillow reads no 16-bit TIFF of grey and alpha")
     array = noise(shape, dtype)
     write_picture(tmp_path / f"a{suffix}", Picture([array]))
     (read,) = read_picture(tmp_path / f"a{suffix}").frames
@@ -45,13 +48,9 @@ def test_lossless_formats_give_back_every_value(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_deep_files_are_read_alike_by_other_readers(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_deep_tiff_is_read_alike_by_another_reader(tmp_path: Path, shape: tuple[int, ...]) -> None:
     array = noise(shape, np.uint16)
-    write_picture(tmp_path / "a.png", Picture([array]))
     write_picture(tmp_path / "a.tif", Picture([array]))
-    decoded = decode_image(read_file(str(tmp_path / "a.png")), ImageReadMode.UNCHANGED)
-    assert decoded.dtype == torch.uint16
-    assert np.array_equal(decoded.permute(1, 2, 0).numpy().reshape(shape), array)
     assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), array)
 
 
