@@ -7,11 +7,12 @@ from conftest import REPOSITORY
 
 FLOORS = [
     {"errors", "resize", "generator", "discriminator", "losses"},
-    {"config", "images", "checkpoint", "precision"},
-    {"vgg", "metrics", "data", "runlog"},
-    {"stages", "upscale"},
-    {"evaluate"},
-    {"trainer"},
+    {"config", "files", "precision"},
+    {"checkpoint", "images"},
+    {"vgg", "metrics", "data", "runlog", "pictures"},
+    {"stages", "upscale", "compare"},
+    {"evaluate", "jobs"},
+    {"trainer", "report"},
 ]
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 MODULES = sorted(path.stem for path in (REPOSITORY / "srgan").glob("*.py") if path.stem != "__init__")
