@@ -17,7 +17,9 @@ def demo() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", nargs="*", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--out", type=Path, default="results/demo", help="folder, or the file of one (%(default)s)")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="weights, checkpoint or run folder (%(default)s)")
+    parser.add_argument(
+        "--weights", type=Path, default=WEIGHTS, help="or checkpoint or run folder (weights/srgan_x4.safetensors)"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
     parser.add_argument("--tile", type=int, metavar="N", help="side of a tile in pixels (from the free memory)")

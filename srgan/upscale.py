@@ -99,7 +99,7 @@ class Upscaler:
         return out.reshape(*out.shape[:2], *image.shape[2:])
 
     def _upscale_within_memory(self, image: np.ndarray, progress: Callable[[Iterable], Iterable]) -> np.ndarray:
-        tile = min(self.tile or self._affordable_tile(), max(image.shape[:2]))
+        tile = min(self.tile or self._affordable_tile(image.dtype), max(image.shape[:2]))
         while True:
             try:
                 return self._upscale_tiles(image, tile, progress)
@@ -152,9 +152,9 @@ class Upscaler:
             with self.precision.autocast():
                 return self.generator(rgb, keep).float()
 
-    def _affordable_tile(self) -> int:
+    def _affordable_tile(self, dtype: np.dtype) -> int:
         """The largest useful tile that takes at most a quarter of the free memory."""
-        wide = self.precision.dtype is torch.float32
+        wide = self.precision.dtype is torch.float32 or dtype == np.uint16
         # Measured: two activations of all the channels in HR stand in memory at a time, and half of one more.
         pixel = 2.5 * self.generator.channels * self.scale**2 * (4 if wide else 2)
         side = math.isqrt(int(_free_memory(self.device) / 4 / pixel)) - 2 * self.generator.upsample_radius
