@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -192,17 +193,22 @@ class Trainer:
                 break
         progress.close()
 
-    def _batches(self, total: int) -> DataLoader:
+    def _batches(self, total: int) -> Iterator[tuple[Tensor, Tensor]]:
         data, batch = self.config.data, self.config.optimizer.batch
-        return DataLoader(
+        loader = DataLoader(
             self.dataset,
             batch_size=batch,
             sampler=range(self.iteration * batch, total * batch),
             num_workers=data.workers,
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=_ignore_signals,
+            worker_init_fn=_outlive_the_first_signal,
             prefetch_factor=4 if data.workers else None,
         )
+        batches = iter(loader)
+        # PyTorch's handler raises a worker's death in the middle of anything; asking for a batch finds out as well.
+        if hasattr(signal, "SIGCHLD"):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return batches
 
     def _to_device(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 crops cross to the device; they become floats there."""
@@ -308,6 +314,8 @@ def _in_one_line() -> Iterator[None]:
     try:
         yield
     except UserError as error:
+        # The frames hold the loader, and its workers live as long as it does.
+        traceback.clear_frames(error.__traceback__)
         # From a worker it comes with the worker's traceback before it.
         raise UserError(str(error).splitlines()[-1].removeprefix("srgan.errors.UserError: ")) from error
     except torch.OutOfMemoryError as error:
@@ -318,16 +326,17 @@ def _in_one_line() -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
+        traceback.clear_frames(error.__traceback__)
         raise UserError(
-            f"{reason(error).strip(' .')}; the usual cause is too little memory: try a smaller data.workers, "
-            "with --resume --allow-config-change"
+            f"{reason(error).strip(' .')}; the usual cause is too little memory, or too small a /dev/shm: "
+            "try a smaller data.workers, with --resume --allow-config-change"
         ) from error
 
 
-def _ignore_signals(worker: int) -> None:
+def _outlive_the_first_signal(worker: int) -> None:
     # Ctrl-C, and many a job scheduler's SIGTERM, reach the workers too; the main process still wants its batch.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 def _means(results: Any) -> tuple[float, float]:

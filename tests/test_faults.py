@@ -1,0 +1,273 @@
+"""What goes wrong around a run ends it in one line and exit code 2, and costs nothing that was saved."""
+
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from runs import KINDS, assert_same_end, one_thread, rows, shell, state, trainer, write_config
+from torch import Tensor
+
+from srgan import errors
+from srgan.checkpoint import load_checkpoint, save_weights
+from srgan.errors import UserError
+from srgan.generator import Generator
+from srgan.trainer import Trainer
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def at_step(run: Trainer, iteration: int, happening: Callable[[], object]) -> None:
+    """Let something happen right before the step of an iteration."""
+    step = run.stage.step
+
+    def watched(*batch: Tensor) -> dict[str, Tensor]:
+        if run.iteration == iteration:
+            happening()
+        return step(*batch)
+
+    run.stage.step = watched
+
+
+def message_of(run: Trainer) -> str:
+    """The one line with which a run fails."""
+    with pytest.raises(UserError) as error:
+        run.run()
+    assert len(str(error.value).splitlines()) == 1
+    assert "Traceback" not in str(error.value)
+    return str(error.value)
+
+
+# Losses and weights
+
+
+def test_loss_that_is_not_finite_stops_before_the_checkpoint(tmp_path: Path, photographs: Path) -> None:
+    run = trainer(write_config(tmp_path, photographs), tmp_path)
+    at_step(run, 18, lambda: run.stage.generator.tail.bias.data.fill_(float("nan")))
+    message = message_of(run)
+    assert "content became nan between iterations 16 and 20; " in message
+    assert "last.pt is left as it was before: try a lower optimizer.lr or runtime.precision=fp32" in message
+    assert state(run.folder.path)["iteration"] == 10
+    assert int(rows(run.folder.path)[-1]["iteration"]) == 15
+    # The advice helps.
+    config = tmp_path / "config.yaml"
+    assert trainer(config, tmp_path, "optimizer.lr=1e-4", resume=True, allow_config_change=True).run() == 0
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path, photographs: Path, stop: bool) -> None:
+    """A finite loss can have infinite gradients: here in the last step before a checkpoint, or before a signal's."""
+    run = trainer(write_config(tmp_path, photographs), tmp_path)
+    iteration = 13 if stop else 20
+    step = run.stage.step
+
+    def spoiling(*batch: Tensor) -> dict[str, Tensor]:
+        losses = step(*batch)
+        if run.iteration == iteration:
+            run.stage.generator.tail.bias.data.fill_(float("inf"))
+            if stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return losses
+
+    run.stage.step = spoiling
+    first = 11 if stop else 16
+    assert f"the weights became infinite or NaN between iterations {first} and {iteration}" in message_of(run)
+    assert load_checkpoint(run.folder.checkpoint)["iteration"] == 10
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "handlers are put back"
+
+
+def test_full_device_memory(tmp_path: Path, photographs: Path) -> None:
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has ...")
+
+    run = trainer(write_config(tmp_path, photographs), tmp_path)
+    at_step(run, 3, full)
+    assert "the device's memory is full: CUDA out of memory" in (message := message_of(run))
+    assert "try a smaller optimizer.batch" in message
+
+
+def test_errors_of_the_code_keep_their_traceback(tmp_path: Path, photographs: Path) -> None:
+    def bug() -> None:
+        raise RuntimeError("shapes don't fit")
+
+    run = trainer(write_config(tmp_path, photographs), tmp_path)
+    at_step(run, 3, bug)
+    with pytest.raises(RuntimeError, match="shapes don't fit"):
+        run.run()
+
+
+# Workers, folders and the disk
+
+
+def test_killed_worker(tmp_path: Path, photographs: Path) -> None:
+    """As the kernel kills it when memory runs out."""
+    config = write_config(tmp_path, photographs, data={"workers": 2}, optimizer={"iterations": 100_000})
+    run = trainer(config, tmp_path)
+    at_step(run, 12, lambda: multiprocessing.active_children()[0].kill())
+    message = message_of(run)
+    assert message.startswith("DataLoader worker")
+    assert "the usual cause is too little memory" in message
+    assert not multiprocessing.active_children(), "the other worker has gone, too"
+    assert state(run.folder.path)["iteration"] >= 10
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_cache_that_vanishes(tmp_path: Path, photographs: Path, workers: int) -> None:
+    cache = tmp_path / "cache"
+    config = write_config(tmp_path, photographs, data={"cache": str(cache), "workers": workers})
+    run = trainer(config, tmp_path)
+    at_step(run, 12, lambda: shutil.rmtree(cache))
+    message = message_of(run)
+    assert ".u8: the decoded image is gone: No such file or directory; run again with --resume" in message
+    assert trainer(config, tmp_path, resume=True).run() == 0
+    trainer(config, tmp_path / "whole").run()
+    assert_same_end(tmp_path / "run", tmp_path / "whole" / "run")
+
+
+def test_photographs_that_vanish(tmp_path: Path, photographs: Path) -> None:
+    """Training goes on out of the cache; the next validation names the file."""
+    copy = shutil.copytree(photographs, tmp_path / "photographs")
+    run = trainer(write_config(tmp_path, copy), tmp_path)
+    at_step(run, 12, lambda: shutil.rmtree(copy))
+    assert "astronaut.png: can't be read as an image: No such file or directory" in message_of(run)
+    assert state(run.folder.path)["iteration"] == 10
+    assert int(rows(run.folder.path)[-1]["iteration"]) == 15, "no half row of iteration 20"
+
+
+def test_run_folder_that_vanishes(tmp_path: Path, photographs: Path) -> None:
+    run = trainer(write_config(tmp_path, photographs), tmp_path / "runs")
+    at_step(run, 3, lambda: shutil.rmtree(tmp_path / "runs"))
+    assert "log.csv: can't be written: No such file or directory" in message_of(run)
+
+
+def test_run_folder_that_cannot_be_made(tmp_path: Path, photographs: Path) -> None:
+    """Permissions don't bind root; a file where a folder should be binds everybody."""
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(UserError, match="runs/run: can't be written: Not a directory"):
+        trainer(write_config(tmp_path, photographs), tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.folders=[nowhere]", "data: nowhere: no such folder of images"),
+        ("validation.folders=[nowhere]", "validation.folders: nowhere: no such folder of images"),
+        ("data.cache=/dev/null", "data: /dev/null: the cache of decoded images can't be used"),
+    ],
+)
+def test_missing_folders_name_their_key(tmp_path: Path, photographs: Path, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=f"^{message}"):
+        trainer(write_config(tmp_path, photographs), tmp_path, override)
+
+
+def test_missing_initial_weights(tmp_path: Path, photographs: Path) -> None:
+    config = write_config(tmp_path, photographs, "train")
+    with pytest.raises(UserError, match=r"nowhere\.safetensors: expected a file of tensors, found nothing"):
+        trainer(config, tmp_path, "init=nowhere.safetensors", script="train")
+    save_weights(Generator(blocks=2, channels=8), tmp_path / "init.safetensors")
+    with pytest.raises(UserError, match=r"has blocks 2, the config says generator\.blocks: 1"):
+        trainer(config, tmp_path, script="train")
+
+
+def test_bad_photograph_is_left_out_or_fatal(
+    tmp_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(photographs, tmp_path / "photographs")
+    (copy / "zero.png").touch()
+    config = write_config(tmp_path, copy)
+    assert len(trainer(config, tmp_path).dataset) == 4
+    assert capsys.readouterr().err.count("zero.png") == 1
+    with pytest.raises(UserError, match=r"data: .*zero\.png: expected an image"):
+        trainer(config, tmp_path, "data.strict=true")
+
+
+def test_bad_validation_image_is_fatal(tmp_path: Path, photographs: Path) -> None:
+    (tmp_path / "bad.png").write_text("no image")
+    config = write_config(tmp_path, photographs, validation={"folders": [str(tmp_path / "bad.png")]})
+    assert "bad.png: expected an image" in message_of(trainer(config, tmp_path))
+    Image.new("RGB", (16, 16)).save(tmp_path / "bad.png")
+    assert "bad.png: can't be scored" in message_of(trainer(config, tmp_path))
+
+
+# The commands, for real
+
+
+def test_disk_that_fills_up_during_a_run(tmp_path: Path, photographs: Path) -> None:
+    config = write_config(tmp_path, photographs, log={"every": 5, "checkpoint": 5})
+    trainer(config, tmp_path, "optimizer.iterations=20").run()
+    run = tmp_path / "run"
+    size = (run / "checkpoints" / "last.pt").stat().st_size
+    before = {path.name: path.read_bytes() for path in run.rglob("*.pt")}
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+
+    arguments = ["--config", config, "--runs", tmp_path, "--resume", "--allow-config-change"]
+    process = shell("pretrain", *arguments, preexec_fn=limit)
+    _, errors = process.communicate()
+    assert process.returncode == 2, errors
+    assert "Traceback" not in errors
+    (line,) = (line for line in errors.splitlines() if line.startswith("error: "))
+    assert "can't be written: File too large; the checkpoint before it is whole" in line
+    after = {path.name: path.read_bytes() for path in run.rglob("*.pt")}
+    assert {name: after[name] == before[name] for name in ("last.pt", "last-previous.pt")} == {
+        "last.pt": True,
+        "last-previous.pt": True,
+    }
+    assert not list(run.rglob("*.part*"))
+    # With room again, nothing is lost.
+    trainer(config, tmp_path, resume=True, allow_config_change=True).run()
+    trainer(config, tmp_path / "whole").run()
+    assert rows(run) == rows(tmp_path / "whole" / "run")
+
+
+def test_mistakes_end_the_commands_with_2(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("name: x\noptimizer: {lrr: 1}\n")
+    process = shell("pretrain", "--config", config)
+    output, errors = process.communicate()
+    assert (process.returncode, output) == (2, "")
+    assert errors == f"error: {config}: optimizer.lrr: unknown key; did you mean optimizer.lr?\n"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "printed"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 143, 143, ""),
+        (UserError("what\nwas expected"), 2, "error: what was expected\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_exit_codes(
+    outcome: Callable[[], int | None] | BaseException, code: int, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> int | None:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome()
+
+    with pytest.raises(SystemExit) as end:
+        errors.command(main)()
+    assert end.value.code == code
+    assert capsys.readouterr().err == printed
+
+
+@pytest.mark.parametrize("script", KINDS)
+def test_networks_of_a_run_are_never_pickled(tmp_path: Path, photographs: Path, script: str) -> None:
+    """A checkpoint holds tensors and plain values only: it loads where pickles are refused."""
+    sections = {"optimizer": {"iterations": 1}, "log": {"every": 1, "checkpoint": 1}, "validation": {"every": 1}}
+    run = trainer(write_config(tmp_path, photographs, script, **sections), tmp_path, script=script)
+    run.run()
+    assert torch.load(run.folder.checkpoint, weights_only=True)["iteration"] == 1
+    assert torch.load(run.folder.best_checkpoint, weights_only=True)["iteration"] == 1
