@@ -109,6 +109,10 @@ class AdversarialStage(PretrainStage):
 
     def __init__(self, config: AdversarialConfig, device: torch.device) -> None:
         super().__init__(config, device)
+        if config.frozen_batchnorm:
+            # The discriminator judges what the generator makes of a batch's statistics; what it makes of the running
+            # ones nobody judges, and it comes out with a grid. Frozen, they are the same.
+            self.generator.eval()
         self.adversarial_weight = config.loss.adversarial_weight
         self.discriminator = Discriminator(config.data.crop).to(device, memory_format=torch.channels_last).train()
         self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)

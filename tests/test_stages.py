@@ -101,7 +101,7 @@ def test_discriminator_learns_to_tell(weights: Path) -> None:
 
 def test_adversarial_weight_is_what_the_generator_feels(weights: Path) -> None:
     """With weight 0 the generator's step is that of pretraining from the same weights."""
-    stage = adversarial_stage(weights, loss={"adversarial_weight": 0.0})
+    stage = adversarial_stage(weights, loss={"adversarial_weight": 0.0}, frozen_batchnorm=False)
     alone = pretrain_stage()
     alone.generator.load_state_dict(stage.generator.state_dict())
     pair = batch()
@@ -109,6 +109,14 @@ def test_adversarial_weight_is_what_the_generator_feels(weights: Path) -> None:
     alone.step(*pair)
     for a, b in zip(stage.generator.parameters(), alone.generator.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_generator_trains_with_the_statistics_it_came_with(weights: Path, frozen: bool) -> None:
+    stage = adversarial_stage(weights, frozen_batchnorm=frozen)
+    before = stage.generator.body[-1].running_mean.clone()
+    stage.step(*batch())
+    assert torch.equal(stage.generator.body[-1].running_mean, before) == frozen
 
 
 def test_average_forgets_the_start_and_then_follows() -> None:
