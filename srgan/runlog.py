@@ -114,7 +114,10 @@ def draw_curves(log: Path, target: Path, bicubic: tuple[float, float]) -> None:
             values = rows[name].dropna()
             axis.plot(values.index, values, marker="." if len(values) < 40 else None, label=name)
         if names[0] in ("psnr", "ssim"):
-            axis.axhline(bicubic[names[0] == "ssim"], color="grey", linestyle="--", label="bicubic")
+            line, below = (bicubic[0], 3.0) if names[0] == "psnr" else (bicubic[1], 0.1)
+            axis.axhline(line, color="grey", linestyle="--", label="bicubic")
+            # An untrained network's first scores would squash all that follows.
+            axis.set_ylim(bottom=max(axis.get_ylim()[0], min(line, rows[names[0]].max()) - below))
         elif names[0] in losses:
             axis.set_yscale("log")
         if len(axis.lines) > 1:
