@@ -9,7 +9,6 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +151,12 @@ class Trainer:
         self.log = Log(self.folder, [*self.stage.loss_names, "lr", "psnr", "ssim", "seconds"], self.iteration)
         handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with _in_one_line():
-                self._train(total)
+            self._train(total)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"the device's memory is full: {reason(error)}; "
+                "try a smaller optimizer.batch or data.crop, with --resume --allow-config-change"
+            ) from error
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -167,33 +170,33 @@ class Trainer:
     def _train(self, total: int) -> None:
         config = self.config
         self.clock = time.monotonic() - self.seconds
-        progress = tqdm(total=total, initial=self.iteration, unit="it", desc=config.name, smoothing=0.05)
-        for lr, hr in self._batches(total):
-            self.iteration += 1
-            self.stage.set_learning_rate(learning_rate(self.iteration, config.optimizer))
-            losses = self.stage.step(*self._to_device(lr, hr))
-            self.sums = {name: self.sums.get(name, 0) + loss for name, loss in losses.items()}
-            progress.update()
+        with tqdm(total=total, initial=self.iteration, unit="it", desc=config.name, smoothing=0.05) as progress:
+            for lr, hr in self._batches(total):
+                self.iteration += 1
+                self.stage.set_learning_rate(learning_rate(self.iteration, config.optimizer))
+                losses = self.stage.step(*self._to_device(lr, hr))
+                self.sums = {name: self.sums.get(name, 0) + loss for name, loss in losses.items()}
+                progress.update()
 
-            # Looked at once: a signal between the lines below would end the run without its checkpoint.
-            last, stop = self.iteration == total, self.stopped_by is not None
-            log, save, validate = (
-                last or self.iteration % every == 0
-                for every in (config.log.every, config.log.checkpoint, config.validation.every)
-            )
-            if log or stop:
-                means = self._finite_means()
-                progress.set_postfix({name: f"{mean:.4g}" for name, mean in means.items()})
-            if log:
-                self._log(means, validate)
-            if save or stop:
-                self.log.sync()
-                save_checkpoint(self._state(), self.folder.checkpoint)
-            if stop:
-                break
-        progress.close()
+                # Looked at once: a signal between the lines below would end the run without its checkpoint.
+                last, stop = self.iteration == total, self.stopped_by is not None
+                log, save, validate = (
+                    last or self.iteration % every == 0
+                    for every in (config.log.every, config.log.checkpoint, config.validation.every)
+                )
+                if log or stop:
+                    means = self._finite_means()
+                    progress.set_postfix({name: f"{mean:.4g}" for name, mean in means.items()})
+                if log:
+                    self._log(means, validate)
+                if save or stop:
+                    self.log.sync()
+                    save_checkpoint(self._state(), self.folder.checkpoint)
+                if stop:
+                    break
 
     def _batches(self, total: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of all iterations that are left. Raises: UserError, a worker failed or died."""
         data, batch = self.config.data, self.config.optimizer.batch
         loader = DataLoader(
             self.dataset,
@@ -204,11 +207,17 @@ class Trainer:
             worker_init_fn=_outlive_the_first_signal,
             prefetch_factor=4 if data.workers else None,
         )
-        batches = iter(loader)
-        # PyTorch's handler raises a worker's death in the middle of anything; asking for a batch finds out as well.
-        if hasattr(signal, "SIGCHLD"):
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        return batches
+        try:
+            batches = iter(loader)
+            # PyTorch's handler raises a worker's death in the middle of anything; asking for a batch finds out as well.
+            if hasattr(signal, "SIGCHLD"):
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            yield from batches
+        except (UserError, RuntimeError, OSError, EOFError) as error:
+            # The workers live as long as the iterator, and that as long as a frame of the traceback holds it.
+            batches = None
+            traceback.clear_frames(error.__traceback__)
+            raise _loader_error(error) from error
 
     def _to_device(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 crops cross to the device; they become floats there."""
@@ -308,29 +317,17 @@ def resume_command() -> str:
     return shlex.join([*(word for word in sys.orig_argv if word != "--resume"), "--resume"])
 
 
-@contextmanager
-def _in_one_line() -> Iterator[None]:
-    """What ended the training, without the traceback of a loader's worker or the device's allocator."""
-    try:
-        yield
-    except UserError as error:
-        # The frames hold the loader, and its workers live as long as it does.
-        traceback.clear_frames(error.__traceback__)
+def _loader_error(error: Exception) -> Exception:
+    """What a loader's failure means to the user; a mistake of the code stays as it is."""
+    if isinstance(error, UserError):
         # From a worker it comes with the worker's traceback before it.
-        raise UserError(str(error).splitlines()[-1].removeprefix("srgan.errors.UserError: ")) from error
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"the device's memory is full: {reason(error)}; "
-            "try a smaller optimizer.batch or data.crop, with --resume --allow-config-change"
-        ) from error
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        traceback.clear_frames(error.__traceback__)
-        raise UserError(
-            f"{reason(error).strip(' .')}; the usual cause is too little memory, or too small a /dev/shm: "
-            "try a smaller data.workers, with --resume --allow-config-change"
-        ) from error
+        return UserError(str(error).splitlines()[-1].removeprefix("srgan.errors.UserError: "))
+    if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+        return error
+    return UserError(
+        f"the data loader failed: {reason(error)}; the usual cause is too little memory, or too small a /dev/shm: "
+        "try a smaller data.workers, with --resume --allow-config-change"
+    )
 
 
 def _outlive_the_first_signal(worker: int) -> None:

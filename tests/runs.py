@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from conftest import REPOSITORY
 from torch import Tensor
 
+from srgan import runlog
 from srgan.checkpoint import load_checkpoint, read_tensors, save_weights
 from srgan.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.generator import Generator
@@ -27,14 +29,14 @@ KINDS = {"pretrain": (PretrainConfig, PretrainStage), "train": (AdversarialConfi
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """These networks are too small for more, forks don't bear more, and one number of threads gives one sum."""
+def light_runs() -> Iterator[None]:
+    """Runs without curves and with one thread: more are no gain here, don't survive forks, and round differently."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runlog, "draw_curves", lambda *_: None)
         yield
-    finally:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
 
 
 def write_config(folder: Path, photographs: Path, script: str = "pretrain", **sections: dict[str, Any]) -> Path:

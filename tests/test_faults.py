@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from runs import KINDS, assert_same_end, one_thread, rows, shell, state, trainer, write_config
+from runs import KINDS, assert_same_end, light_runs, rows, shell, state, trainer, write_config
 from torch import Tensor
 
 from srgan import errors
@@ -22,8 +22,8 @@ from srgan.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
+def _light_runs() -> Iterator[None]:
+    with light_runs():
         yield
 
 
@@ -115,7 +115,7 @@ def test_killed_worker(tmp_path: Path, photographs: Path) -> None:
     run = trainer(config, tmp_path)
     at_step(run, 12, lambda: multiprocessing.active_children()[0].kill())
     message = message_of(run)
-    assert message.startswith("DataLoader worker")
+    assert message.startswith("the data loader failed: ")
     assert "the usual cause is too little memory" in message
     assert not multiprocessing.active_children(), "the other worker has gone, too"
     assert state(run.folder.path)["iteration"] >= 10

@@ -20,7 +20,7 @@ from runs import (
     exit_status,
     fork,
     identical,
-    one_thread,
+    light_runs,
     rows,
     shell,
     state,
@@ -29,27 +29,26 @@ from runs import (
     write_config,
 )
 
-from srgan import runlog
 from srgan.errors import UserError
 from srgan.trainer import Trainer, resume_command
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
+def _light_runs() -> Iterator[None]:
+    with light_runs():
         yield
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> dict[str, tuple[Path, Path]]:
-    """By script: a config of 30 or 12 iterations, and the folder of its run, uninterrupted, with two loader workers."""
+    """By script: a config of 30 or 8 iterations, and the folder of its run, uninterrupted, with two loader workers."""
     short = {
-        "optimizer": {"iterations": 12, "milestones": [5]},
-        "validation": {"every": 6},
+        "optimizer": {"iterations": 8, "milestones": [5]},
+        "validation": {"every": 4},
         "log": {"every": 2, "checkpoint": 4},
     }
     runs = {}
-    with one_thread():
+    with light_runs():
         for script, sections in {"pretrain": {}, "train": short}.items():
             folder = tmp_path_factory.mktemp(script)
             config = write_config(folder, photographs, script, data={"workers": 2}, **sections)
@@ -83,9 +82,8 @@ def crash_at(run: Trainer, iteration: int) -> None:
         run.run()
 
 
-def test_pretraining_survives_ctrl_c_and_kill_9(tmp_path: Path, photographs: Path) -> None:
-    config = write_config(tmp_path, photographs, data={"workers": 2}, optimizer={"iterations": 60})
-    assert trainer(config, tmp_path / "whole").run() == 0
+def test_pretraining_survives_ctrl_c_and_kill_9(whole: dict[str, tuple[Path, Path]], tmp_path: Path) -> None:
+    config, uninterrupted = whole["pretrain"]
     run = tmp_path / "it's broken" / "run"
 
     process = shell("pretrain", "--config", config, "--runs", run.parent)
@@ -97,20 +95,20 @@ def test_pretraining_survives_ctrl_c_and_kill_9(tmp_path: Path, photographs: Pat
     assert "Traceback" not in errors
     *_, command = output.splitlines()
     stopped = state(run)["iteration"]
-    assert f"stopped at iteration {stopped} of 60; go on with:" in output
+    assert f"stopped at iteration {stopped} of 30; go on with:" in output
 
     # The command that was printed, typed into a shell.
     process = subprocess.Popen(
         f"exec env OMP_NUM_THREADS=1 {command}", shell=True, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
     )
-    wait_for_row(run, stopped + 12, process)
+    wait_for_row(run, stopped + 1, process)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert state(run)["iteration"] < 60
+    assert state(run)["iteration"] < 30
 
     assert trainer(config, run.parent, resume=True).run() == 0
-    assert_same_end(run, tmp_path / "whole" / "run")
+    assert_same_end(run, uninterrupted)
 
 
 def test_adversarial_training_survives_a_sigterm_to_all_its_processes(
@@ -130,16 +128,14 @@ def test_adversarial_training_survives_a_sigterm_to_all_its_processes(
 
 def test_second_signal_ends_at_once(tmp_path: Path, photographs: Path) -> None:
     """The loader's worker is stopped, so that the step in hand never ends: only the second signal can."""
-    endless = {"optimizer": {"iterations": 1_000_000}, "log": {"every": 5, "checkpoint": 5}}
+    endless = {"optimizer": {"iterations": 10**9}, "validation": {"every": 10**9}, "log": {"every": 5, "checkpoint": 5}}
     config = write_config(tmp_path, photographs, data={"workers": 1}, **endless)
     process = shell("pretrain", "--config", config, "--runs", tmp_path)
     try:
         wait_for_row(tmp_path / "run", 10, process)
         worker = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
         os.kill(int(worker), signal.SIGSTOP)
-        # The batches in hand are used up.
-        time.sleep(2)
-        before = rows(tmp_path / "run")
+        wait_until_idle(process.pid)
         process.send_signal(signal.SIGINT)
         while "once more" not in process.stderr.readline():
             assert process.poll() is None
@@ -148,11 +144,18 @@ def test_second_signal_ends_at_once(tmp_path: Path, photographs: Path) -> None:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    assert rows(tmp_path / "run") == before
-    assert state(tmp_path / "run")["iteration"] == int(before[-1]["iteration"]), "no checkpoint on the way out"
+    assert state(tmp_path / "run")["iteration"] % 5 == 0, "no checkpoint was written on the way out"
 
 
-@pytest.mark.parametrize(("script", "iterations"), [("pretrain", (4, 11, 17, 30)), ("train", (3, 5, 11))])
+def wait_until_idle(pid: int) -> None:
+    """Wait until a process has used up its batches, and no more of the processor for a second."""
+    before = None
+    while before != (used := Path(f"/proc/{pid}/stat").read_text().split()[13:15]):
+        before = used
+        time.sleep(1)
+
+
+@pytest.mark.parametrize(("script", "iterations"), [("pretrain", (4, 11, 17, 30)), ("train", (3, 6))])
 def test_crash_between_any_two_steps(
     whole: dict[str, tuple[Path, Path]], tmp_path: Path, script: str, iterations: tuple[int, ...]
 ) -> None:
@@ -164,10 +167,9 @@ def test_crash_between_any_two_steps(
     assert_same_end(tmp_path / "run", uninterrupted)
 
 
-def test_kill_9_before_any_rename(tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kill_9_before_any_rename(tmp_path: Path, photographs: Path) -> None:
     """Every file but the log's new rows comes by a rename: the moments before them are those that matter."""
-    monkeypatch.setattr(runlog, "draw_curves", lambda *_: None)
-    sections = {"optimizer": {"iterations": 4}, "validation": {"every": 2}, "log": {"every": 1, "checkpoint": 2}}
+    sections = {"optimizer": {"iterations": 2}, "validation": {"every": 2}, "log": {"every": 1, "checkpoint": 1}}
     config = write_config(tmp_path, photographs, **sections)
     trainer(config, tmp_path / "whole").run()
     limit, status = 0, -signal.SIGKILL
@@ -179,7 +181,7 @@ def test_kill_9_before_any_rename(tmp_path: Path, photographs: Path, monkeypatch
         assert_same_end(runs / "run", tmp_path / "whole" / "run")
         assert not list(runs.rglob("*.part*")), "left by the killed process"
     assert status == 0
-    assert limit > 10
+    assert limit > 8
 
 
 def _killed_at_rename(limit: int, config: Path, runs: Path) -> int:
