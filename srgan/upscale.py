@@ -99,10 +99,19 @@ class Upscaler:
         return out.reshape(*out.shape[:2], *image.shape[2:])
 
     def _upscale_within_memory(self, image: np.ndarray, progress: Callable[[Iterable], Iterable]) -> np.ndarray:
-        tile = min(self.tile or self._affordable_tile(image.dtype), max(image.shape[:2]))
+        height, width, channels = image.shape
+        try:
+            out = np.empty((height * self.scale, width * self.scale, channels), image.dtype)
+        except MemoryError as error:
+            size = image.nbytes * self.scale**2 / 1e9
+            raise UserError(
+                f"no memory for the result of {size:.1f} GB: close other programs, or cut the image"
+            ) from error
+        tile = min(self.tile or self._affordable_tile(image.dtype), max(height, width))
         while True:
             try:
-                return self._upscale_tiles(image, tile, progress)
+                self._upscale_tiles(image, out, tile, progress)
+                return out
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -116,15 +125,14 @@ class Upscaler:
                 torch.cuda.empty_cache()
             tile = self.tile = max(tile // 2, SMALLEST_TILE)
 
-    def _upscale_tiles(self, image: np.ndarray, tile: int, progress: Callable[[Iterable], Iterable]) -> np.ndarray:
-        height, width, channels = image.shape
+    def _upscale_tiles(
+        self, image: np.ndarray, out: np.ndarray, tile: int, progress: Callable[[Iterable], Iterable]
+    ) -> None:
         scale, generator = self.scale, self.generator
-        out = np.empty((height * scale, width * scale, channels), image.dtype)
-        rows, columns = (spans(n, tile, generator.receptive_radius, generator.upsample_radius) for n in (height, width))
+        rows, columns = (spans(n, tile, generator.receptive_radius, generator.upsample_radius) for n in image.shape[:2])
         for row, column in progress([(row, column) for row in rows for column in columns]):
             sr = self._upscale_window(image[row.window, column.window], row, column)
             out[_times(row.core, scale), _times(column.core, scale)] = sr
-        return out
 
     @torch.inference_mode()
     def _upscale_window(self, window: np.ndarray, row: Span, column: Span) -> np.ndarray:
@@ -146,7 +154,7 @@ class Upscaler:
 
     def _forward(self, rgb: Tensor, keep: tuple[slice, slice], peak: int) -> Tensor:
         # TF32, CUDA's default for fp32 convolutions, has 10 bits: too few even for 8-bit images to be exact.
-        with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             if peak > 255:
                 return self.generator(rgb, keep)
             with self.precision.autocast():
@@ -220,7 +228,9 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _free_memory(device: torch.device) -> int:
     """Bytes that the device has left; on a system that doesn't say (other than Linux), 4 GB."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # What PyTorch keeps for reuse counts as taken there, and is free here.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
