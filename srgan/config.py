@@ -141,7 +141,7 @@ class AdversarialConfig(PretrainConfig):
     """An adversarial experiment, from a pretrained generator's weights: SRGAN."""
 
     init: str = ""  # weights file or run folder of the generator to start from
-    frozen_batchnorm: bool = True  # the generator keeps the statistics of `init`, so it trains as it will be used
+    frozen_batchnorm: bool = False  # the generator keeps the statistics of `init`: it trains as it will be used
     loss: AdversarialLoss = AdversarialLoss()
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ def fastest_format(device: torch.device) -> torch.dtype:
 
 
 class Precision:
-    """Mixed precision of one training run: the format, autocast, and a gradient scaler for fp16.
+    """Mixed precision of one network: the format, autocast, and the gradient scaler of its optimiser for fp16.
 
     Args:
         name: "fp32", "bf16", "fp16", or "auto" for `fastest_format`.
@@ -45,10 +45,10 @@ class Precision:
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
 
-    def backward(self, loss: Tensor) -> None:
+    def update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """One step of the optimiser down the loss's gradient."""
+        optimizer.zero_grad()
         self.scaler.scale(loss).backward()
-
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
         self.scaler.step(optimizer)
         self.scaler.update()
 

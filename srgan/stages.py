@@ -48,14 +48,9 @@ class PretrainStage:
         with self.precision.autocast():
             sr = self.generator(lr)
             loss = self.content(sr, hr)
-        self._update(self.optimizer, loss)
+        self.precision.update(self.optimizer, loss)
         self._update_average()
         return {"content": loss.detach()}
-
-    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimizer.zero_grad()
-        self.precision.backward(loss)
-        self.precision.step(optimizer)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -77,6 +72,13 @@ class PretrainStage:
     @property
     def optimizers(self) -> list[torch.optim.Optimizer]:
         return [self.optimizer]
+
+    @property
+    def summary(self) -> str:
+        """What the config left open: the number format, and the factor of a VGG loss."""
+        number_format = str(self.precision.dtype).removeprefix("torch.")
+        factor = f", VGG factor {self.content.factor:.3g}" if isinstance(self.content, VGGLoss) else ""
+        return number_format + factor
 
     def set_learning_rate(self, lr: float) -> None:
         for optimizer in self.optimizers:
@@ -110,12 +112,13 @@ class AdversarialStage(PretrainStage):
     def __init__(self, config: AdversarialConfig, device: torch.device) -> None:
         super().__init__(config, device)
         if config.frozen_batchnorm:
-            # The discriminator judges what the generator makes of a batch's statistics; what it makes of the running
-            # ones nobody judges, and it comes out with a grid. Frozen, they are the same.
+            # With a batch's own statistics the discriminator judges an image that nobody will see.
             self.generator.eval()
         self.adversarial_weight = config.loss.adversarial_weight
         self.discriminator = Discriminator(config.data.crop).to(device, memory_format=torch.channels_last).train()
         self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)
+        # In fp16 the two losses, whose gradients differ by orders, each find their own scale.
+        self.discriminator_precision = Precision(config.runtime.precision, device)
 
     def _initial_generator(self, config: AdversarialConfig) -> Generator:
         generator, shape = load_generator(Path(config.init)), config.generator
@@ -133,7 +136,7 @@ class AdversarialStage(PretrainStage):
             sr = self.generator(lr)
             real, fake = self.discriminator(hr), self.discriminator(sr.detach())
             d_loss = discriminator_loss(real, fake)
-        self._update(self.discriminator_optimizer, d_loss)
+        self.discriminator_precision.update(self.discriminator_optimizer, d_loss)
 
         # The generator's loss needs gradients through the discriminator, not for it.
         self.discriminator.requires_grad_(False)
@@ -141,7 +144,7 @@ class AdversarialStage(PretrainStage):
             content = self.content(sr, hr)
             adversarial = adversarial_loss(self.discriminator(sr))
             g_loss = content + self.adversarial_weight * adversarial
-        self._update(self.optimizer, g_loss)
+        self.precision.update(self.optimizer, g_loss)
         self.discriminator.requires_grad_(True)
         self._update_average()
         return {
@@ -160,12 +163,14 @@ class AdversarialStage(PretrainStage):
         return super().state_dict() | {
             "discriminator": self.discriminator.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "discriminator_scaler": self.discriminator_precision.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.discriminator.load_state_dict(state["discriminator"])
         self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        self.discriminator_precision.load_state_dict(state["discriminator_scaler"])
 
 
 def content_loss(config: Loss) -> nn.Module:
@@ -180,8 +185,8 @@ def content_loss(config: Loss) -> nn.Module:
 def pixel_sized_factor(features: VGGFeatures) -> float:
     """The factor that gives the MSE of these features the size of the pixels' MSE, between bicubic x4 and original.
 
-    Activations of differently trained VGG19s differ by tens, their squares by thousands: the paper's 0.006 does this
-    for phi_{5,4} alone. Measured on scikit-image's astronaut, so that it depends on the weights and nothing else.
+    Activations of differently trained VGG19s differ by tens, their squares by thousands: 0.006, the paper's for all
+    layers, does this for phi_{5,4}. Measured on scikit-image's astronaut: it depends on the weights and nothing else.
     """
     original = data.astronaut()
     bicubic = imresize(imresize(original, 1 / 4), 4)
