@@ -30,7 +30,11 @@ class RunFolder:
         with writing(self.path):
             for folder in (self.path, self.checkpoint.parent, self.weights, self.samples):
                 folder.mkdir(parents=True, exist_ok=True)
-                remove_leftovers(folder)
+
+    def remove_leftovers(self) -> None:
+        """Delete the temporary files of a killed process, once it is known that no other has this folder."""
+        for folder in (self.path, self.checkpoint.parent, self.weights, self.samples):
+            remove_leftovers(folder)
 
     def save_config(self, config: dict[str, Any]) -> None:
         with whole_file(self.path / "config.yaml") as part:

@@ -95,15 +95,16 @@ class Trainer:
         # What can go wrong at once comes before what takes long: networks, VGG weights, decoding.
         self.folder = RunFolder(runs, config.name)
         state = self._checkpoint(resume, allow_config_change)
-        self.stage = stage_type(config, device)
-        if state:
-            self._load(state)
+        self.folder.remove_leftovers()
         with about("validation.folders"):
             self.pairs = [
                 pair
                 for folder in config.validation.folders
                 for pair in find_pairs(Path(folder), self.scale)[: config.validation.images]
             ]
+        self.stage = stage_type(config, device)
+        if state:
+            self._load(state)
         with about("data"):
             self.dataset = CropDataset(
                 config.data.folders,
@@ -146,6 +147,7 @@ class Trainer:
         if self.iteration >= total:
             print(f"{self.folder.path} is finished: {self.iteration} of {total} iterations")
             return 0
+        print(f"{self.folder.path}: {self.device.type}, {self.stage.summary}, {len(self.dataset)} photographs")
         # Bicubic's scores are the line to cross in every curve.
         self.bicubic = _means(evaluate(bicubic(self.scale), self.pairs, self.scale))
         self.log = Log(self.folder, [*self.stage.loss_names, "lr", "psnr", "ssim", "seconds"], self.iteration)
@@ -191,6 +193,8 @@ class Trainer:
                     self._log(means, validate)
                 if save or stop:
                     self.log.sync()
+                    # Before the checkpoint: what is lost between the two comes again.
+                    self._export("last")
                     save_checkpoint(self._state(), self.folder.checkpoint)
                 if stop:
                     break
@@ -268,15 +272,14 @@ class Trainer:
         tqdm.write(
             f"iteration {self.iteration}: PSNR {psnr:.3f} dB, SSIM {ssim:.4f} (bicubic {self.bicubic[0]:.3f} dB)"
         )
-        self._export("last", psnr)
         if psnr > self.best:
             self.best = psnr
-            self._export("best", psnr)
+            self._export("best")
             save_checkpoint(self._state(), self.folder.best_checkpoint, keep_previous=False)
         return psnr, ssim
 
-    def _export(self, name: str, psnr: float) -> None:
-        facts = {"run": self.config.name, "iterations": self.iteration, "validation_psnr": f"{psnr:.3f}"}
+    def _export(self, name: str) -> None:
+        facts = {"run": self.config.name, "iterations": self.iteration}
         save_weights(self.stage.exported, self.folder.weights / f"{name}.safetensors", **facts)
 
     def _state(self) -> dict[str, Any]:
