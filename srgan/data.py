@@ -42,7 +42,7 @@ class ImagePair(NamedTuple):
         hr = read_rgb(self.hr)
         height, width = (side // scale for side in hr.shape[:2])
         hr = hr[: height * scale, : width * scale]
-        if self.lr is None:
+        if self.lr is None or blur_sigma:
             if not height or not width:
                 raise UserError(f"{self.hr}: {hr.shape[1]} x {hr.shape[0]} pixels are too few for scale {scale}")
             return imresize(_blur(hr, blur_sigma), 1 / scale), hr

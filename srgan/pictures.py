@@ -87,7 +87,7 @@ def read_picture(path: Path) -> Picture:
     """Decode a file, an animation frame by frame.
 
     Raises:
-        UserError: as `open_image`; also a file of several pages, or of 32 bits a value.
+        UserError: as `read_rgb`; also a file of several pages, or of 32 bits a value.
     """
     with decoding(path), Image.open(path) as image:
         carried = colour_profile(image)
