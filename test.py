@@ -25,7 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--crops", type=int, help="strips for the first N images of a folder only (default: all)")
     parser.add_argument("--scale", type=int, help="for bicubic and nearest alone (default: 4)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="fp32")
     args = parser.parse_args()
     if bool(args.hr) != bool(args.lr) or bool(args.data) == bool(args.hr):
         raise UserError("expected either --data FOLDER ... or --hr FOLDER --lr FOLDER")
