@@ -49,7 +49,9 @@ def fetch(archive: Archive, url: str, root: Path, keep: bool) -> None:
     except (OSError, RuntimeError, urllib.error.URLError) as error:
         if path.exists() and not check_integrity(path, archive.md5):
             path.unlink()
-        raise UserError(f"{url}/{archive.name}: can't be fetched: {error}; check the connection and run again") from error
+        raise UserError(
+            f"{url}/{archive.name}: can't be fetched: {error}; check the connection and run again"
+        ) from error
     # Unpacked aside and moved when whole, so that an interruption never leaves half a folder that looks like one.
     aside = root / f".{archive.name}.part"
     shutil.rmtree(aside, ignore_errors=True)

@@ -1,5 +1,7 @@
 """The discriminator against figure 4 of the paper."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -30,7 +32,7 @@ def test_batch_norm_from_the_second_convolution_on() -> None:
 def test_parameters_by_hand() -> None:
     """k3 convolutions with biases, seven norms, dense 6 * 6 * 512 -> 1024 -> 1."""
     widths = [3, 64, 64, 128, 128, 256, 256, 512, 512]
-    convolutions = sum(9 * a * b + b for a, b in zip(widths, widths[1:], strict=False))
+    convolutions = sum(9 * a * b + b for a, b in pairwise(widths))
     norms = 2 * sum(widths[2:])
     dense = 6 * 6 * 512 * 1024 + 1024 + 1024 + 1
     assert sum(p.numel() for p in Discriminator().parameters()) == convolutions + norms + dense == 23_565_505

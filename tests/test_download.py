@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib import util
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 from conftest import REPOSITORY
@@ -26,7 +27,7 @@ def script() -> ModuleType:
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
-    requests: list[str] = []
+    requests: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.requests.append(self.path)
