@@ -121,6 +121,11 @@ class AdversarialStage(PretrainStage):
         self.discriminator_precision = Precision(config.runtime.precision, device)
 
     def _initial_generator(self, config: AdversarialConfig) -> Generator:
+        if not Path(config.init).exists():
+            raise UserError(
+                f"init: expected a generator's weights or run folder, found nothing at {config.init}; "
+                "run pretrain.py first, or take init=weights/srresnet_x4.safetensors"
+            )
         generator, shape = load_generator(Path(config.init)), config.generator
         for name in ("scale", "blocks", "channels"):
             if getattr(generator, name) != getattr(shape, name):
