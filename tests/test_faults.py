@@ -172,7 +172,7 @@ def test_missing_folders_name_their_key(tmp_path: Path, photographs: Path, overr
 
 def test_missing_initial_weights(tmp_path: Path, photographs: Path) -> None:
     config = write_config(tmp_path, photographs, "train")
-    with pytest.raises(UserError, match=r"nowhere\.safetensors: expected a file of tensors, found nothing"):
+    with pytest.raises(UserError, match=r"init: .*found nothing at .*nowhere\.safetensors; run pretrain\.py first"):
         trainer(config, tmp_path, "init=nowhere.safetensors", script="train")
     save_weights(Generator(blocks=2, channels=8), tmp_path / "init.safetensors")
     with pytest.raises(UserError, match=r"has blocks 2, the config says generator\.blocks: 1"):
