@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import die_at_rename, exit_status, fork
+from small_runs import die_at_rename, exit_status, fork
 from test_checkpoint import full_disk
 from torch.utils.data import DataLoader
 

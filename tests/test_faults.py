@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from runs import KINDS, assert_same_end, light_runs, rows, shell, state, trainer, write_config
+from small_runs import KINDS, assert_same_end, light_runs, rows, shell, state, trainer, write_config
 from torch import Tensor
 
 from srgan import errors

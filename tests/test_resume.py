@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import REPOSITORY
-from runs import (
+from small_runs import (
     assert_same_end,
     die_at_rename,
     exit_status,
