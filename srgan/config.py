@@ -92,7 +92,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Runtime:
-    """How the machine is used; the numbers that come out are the same within the precision."""
+    """How numbers are computed (fp32: TF32 in CUDA's convolutions), and the seed of weights and crops."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     seed: int = number(0, low=0, high=2**63 - 1)  # what PyTorch's generators take

@@ -118,11 +118,6 @@ def hr_tensor(images: np.ndarray | Tensor) -> Tensor:
     return torch.as_tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """[-1, 1] -> uint8 of the same shape: rounded to the nearest level, clipped to 0..255."""
-    return images.float().add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
-
-
 def luminance(image: np.ndarray) -> np.ndarray:
     """Y of BT.601, 16..235, with the coefficients of MATLAB's `rgb2ycbcr`; uint8 H x W x 3 -> float64 H x W.
 
