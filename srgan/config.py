@@ -95,6 +95,7 @@ class Runtime:
     """How numbers are computed (fp32: TF32 in CUDA's convolutions), and the seed of weights and crops."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False  # torch.compile: kernels fused and, on CUDA, launched as graphs; costs a minute at the start
     seed: int = number(0, low=0, high=2**63 - 1)  # what PyTorch's generators take
 
 

@@ -87,6 +87,8 @@ class Trainer:
         allow_config_change: bool = False,
     ) -> None:
         self.config, self.device = config, device
+        # All batches have one shape, so cuDNN's search for the fastest kernels pays.
+        torch.backends.cudnn.benchmark = True
         self.scale = config.generator.scale
         self.iteration = self.logged = 0  # the last iteration, and that of the log's last row
         self.seconds, self.best = 0.0, -math.inf

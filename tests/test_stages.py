@@ -1,6 +1,7 @@
 """Each stage moves the networks it should, and only those, and its losses fall."""
 
 import copy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +178,13 @@ def test_real_vgg22_factor(vgg19: Path) -> None:
     """About 6e-7 over Set14 with the original network's weights; one photograph says nearly the same."""
     loss = content_loss(Loss(content="vgg22", vgg_weights=str(vgg19), vgg_factor=0.0))
     assert 3e-7 < loss.factor < 9e-7
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_step_gives_the_plain_steps_losses() -> None:
+    """The plain version is the reference: the same numbers, but for the order of sums."""
+    pair = batch()
+    plain, compiled = (pretrain_stage(runtime={"compile": on, "precision": "fp32"}) for on in (False, True))
+    for _ in range(3):
+        assert compiled.step(*pair)["content"].item() == pytest.approx(plain.step(*pair)["content"].item(), rel=1e-4)
+    assert compiled.exported.state_dict().keys() == plain.exported.state_dict().keys()
