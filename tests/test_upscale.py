@@ -193,16 +193,16 @@ def test_progress_sees_every_tile(generator: Generator) -> None:
 def test_out_of_memory_halves_the_tile(
     generator: Generator, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    image, sizes, forward = astronaut[:90, :90], [], Generator.forward
+    image, sizes, features = astronaut[:90, :90], [], Generator.features
     expected = whole(generator, precision="fp32").upscale(image)
 
-    def limited(self: Generator, lr: torch.Tensor, keep: tuple[slice, slice] | None = None) -> torch.Tensor:
+    def limited(self: Generator, lr: torch.Tensor) -> torch.Tensor:
         sizes.append(lr.shape[-1])
         if lr.shape[-1] > 70:
             raise error
-        return forward(self, lr, keep)
+        return features(self, lr)
 
-    monkeypatch.setattr(Generator, "forward", limited)
+    monkeypatch.setattr(Generator, "features", limited)
     upscaler = Upscaler(generator, precision="fp32", tile=100)
     assert np.array_equal(upscaler.upscale(image), expected)
     assert sizes[0] > 70 >= sizes[-1]
@@ -215,7 +215,7 @@ def test_no_memory_at_all_is_a_user_error(generator: Generator, monkeypatch: pyt
     def fail(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(Generator, "forward", fail)
+    monkeypatch.setattr(Generator, "features", fail)
     with pytest.raises(UserError, match="no memory for a tile of 16 pixels"):
         Upscaler(generator).upscale(np.zeros((200, 200, 3), np.uint8))
 
@@ -224,7 +224,7 @@ def test_other_errors_are_not_taken_for_memory(generator: Generator, monkeypatch
     def fail(*_: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(Generator, "forward", fail)
+    monkeypatch.setattr(Generator, "features", fail)
     with pytest.raises(RuntimeError, match="mat1"):
         Upscaler(generator).upscale(np.zeros((8, 8, 3), np.uint8))
 
