@@ -7,7 +7,7 @@ from pathlib import Path
 from srgan.errors import command
 from srgan.jobs import find_sources, names_file, photograph, plan, run
 from srgan.precision import FORMATS
-from srgan.upscale import Upscaler
+from srgan.upscale import TILE, Upscaler
 
 WEIGHTS = Path(__file__).parent / "weights" / "srresnet_x4.safetensors"
 
@@ -22,7 +22,7 @@ def demo() -> int:
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
-    parser.add_argument("--tile", type=int, metavar="N", help="side of a tile in pixels (from the free memory)")
+    parser.add_argument("--tile", type=int, metavar="N", default=TILE, help="side of a tile in pixels (%(default)s)")
     parser.add_argument("--recursive", action="store_true", help="look into folders of folders")
     parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there")
     parser.add_argument("--compare", action="store_true", help="add comparisons with bicubic, and a page with a slider")

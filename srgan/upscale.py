@@ -19,9 +19,9 @@ from srgan.precision import Precision, select_device
 
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 
-# Larger tiles gain little: with 320, the overlap costs a quarter of the time.
-LARGEST_TILE, SMALLEST_TILE = 320, 16
-STRIP_PIXELS = 8192
+# In LR pixels. The larger a tile, the less its overlap costs, but glibc fetches blocks of 32 MB and more from the system
+# each time, zeroed, and that soon takes longer than the arithmetic: the features of a tile, and of a strip, are smaller.
+TILE, SMALLEST_TILE, STRIP_PIXELS = 320, 16, 8192
 
 
 class Span(NamedTuple):
@@ -45,8 +45,8 @@ class Upscaler:
         weights: released weights, a checkpoint or a run folder (see `load_generator`), or a `Generator`.
         device: "auto", "cpu" or "cuda".
         precision: "auto", "fp32", "bf16" or "fp16"; 16-bit images always take fp32.
-        tile: side of a tile in LR pixels, without its overlap; by default what a part of the free memory holds. The
-            result does not depend on it: in fp32 it is that of the whole image at once.
+        tile: side of a tile in LR pixels, without its overlap; it is halved when the memory is full. The result does
+            not depend on it: in fp32 it is that of the whole image at once.
 
     Raises:
         UserError: the weights can't be loaded, the device isn't there, or the tile isn't positive.
@@ -57,9 +57,9 @@ class Upscaler:
         weights: str | Path | Generator,
         device: str = "auto",
         precision: str = "auto",
-        tile: int | None = None,
+        tile: int = TILE,
     ) -> None:
-        if tile is not None and tile < 1:
+        if tile < 1:
             raise UserError(f"expected a tile of at least 1 pixel, found {tile}")
         generator = weights if isinstance(weights, Generator) else load_generator(Path(weights))
         self.device = select_device(device)
@@ -108,7 +108,7 @@ class Upscaler:
             raise UserError(
                 f"no memory for the result of {size:.1f} GB: close other programs, or cut the image"
             ) from error
-        tile = min(self.tile or self._affordable_tile(image.dtype), max(height, width))
+        tile = min(self.tile, max(height, width))
         while True:
             try:
                 self._upscale_tiles(image, out, tile, progress)
@@ -162,8 +162,7 @@ class Upscaler:
                 return self._in_strips(rgb, keep)
 
     def _in_strips(self, rgb: Tensor, keep: tuple[slice, slice]) -> Tensor:
-        """The network, with its HR part strip by strip: the features of a whole tile in HR would be written to fresh
-        memory and read from it again, which takes longer than the arithmetic."""
+        """The network, its HR part strip by strip."""
         generator = self.generator
         features = generator.features(rgb)[(..., *keep)]
         rows = max(STRIP_PIXELS // features.shape[3] - 2 * generator.upsample_radius, 1)
@@ -173,14 +172,6 @@ class Upscaler:
             for strip in strips
         ]
         return torch.cat(parts, dim=2).float()
-
-    def _affordable_tile(self, dtype: np.dtype) -> int:
-        """The largest useful tile that takes at most a quarter of the free memory."""
-        wide = self.precision.dtype is torch.float32 or dtype == np.uint16
-        # Measured: two activations of all the channels in HR stand in memory at a time, and half of one more.
-        pixel = 2.5 * self.generator.channels * self.scale**2 * (4 if wide else 2)
-        side = math.isqrt(int(_free_memory(self.device) / 4 / pixel)) - 2 * self.generator.upsample_radius
-        return min(max(side, SMALLEST_TILE), LARGEST_TILE)
 
 
 def spans(length: int, tile: int, receptive_radius: int, upsample_radius: int) -> list[Span]:
@@ -237,16 +228,3 @@ def _times(span: slice, factor: int) -> slice:
 def _is_out_of_memory(error: Exception) -> bool:
     # The CPU's allocator raises a plain RuntimeError.
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
-def _free_memory(device: torch.device) -> int:
-    """Bytes that the device has left; on a system that doesn't say (other than Linux), 4 GB."""
-    if device.type == "cuda":
-        # What PyTorch keeps for reuse counts as taken there, and is free here.
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + kept
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return 4 * 10**9
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))

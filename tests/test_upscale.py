@@ -229,17 +229,6 @@ def test_other_errors_are_not_taken_for_memory(generator: Generator, monkeypatch
         Upscaler(generator).upscale(np.zeros((8, 8, 3), np.uint8))
 
 
-def test_the_tile_follows_the_memory(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    sides = []
-    monkeypatch.setattr(Upscaler, "_upscale_tiles", lambda self, image, out, tile, progress: sides.append(tile))
-    for free in (10**6, 10**8, 10**12):
-        monkeypatch.setattr("srgan.upscale._free_memory", lambda device, free=free: free)
-        Upscaler(generator).upscale(np.zeros((1000, 1000, 3), np.uint8))
-    assert sides == sorted(sides)
-    assert sides[0] == 16
-    assert sides[-1] == 320
-
-
 @pytest.mark.parametrize("tile", [0, -3])
 def test_a_tile_has_pixels(generator: Generator, tile: int) -> None:
     with pytest.raises(UserError, match="tile of at least 1 pixel"):
