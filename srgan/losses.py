@@ -31,6 +31,18 @@ class VGGLoss(nn.Module):
         return self.factor * F.mse_loss(self.features(sr).float(), self.features(hr).float())
 
 
+def phase_loss(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
+    """What of the error is a grid of the scale's period, or a tint: N x 3 x H x W each, in [-1, 1] -> scalar.
+
+    The error's mean over all pixels of one crop, channel and phase (y mod scale, x mod scale), squared; the mean of
+    these. An adversarial generator learns the grid first, as the cheapest detail there is; VGG's early layers hardly
+    respond to one of a few levels, and in the pixels' own MSE it drowns. Of real texture the means are next to nothing.
+    """
+    error = sr.float() - hr
+    phases = error.unflatten(3, (-1, scale)).unflatten(2, (-1, scale))  # N x 3 x H/s x s x W/s x s
+    return phases.mean((2, 4)).square().mean()
+
+
 def adversarial_loss(fake_logits: Tensor) -> Tensor:
     """-log D(G(x)), the mean over the batch (equation 6); softplus(-x) is -log sigmoid(x) without its overflow."""
     return F.softplus(-fake_logits.float()).mean()

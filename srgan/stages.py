@@ -16,7 +16,7 @@ from srgan.discriminator import Discriminator
 from srgan.errors import UserError
 from srgan.generator import Generator
 from srgan.images import hr_tensor
-from srgan.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss
+from srgan.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss, phase_loss
 from srgan.precision import Precision
 from srgan.resize import imresize
 from srgan.vgg import VGGFeatures
@@ -116,7 +116,7 @@ class AdversarialStage(PretrainStage):
         if config.frozen_batchnorm:
             # With a batch's own statistics the discriminator judges an image that nobody will see.
             self.generator.eval()
-        self.adversarial_weight = config.loss.adversarial_weight
+        self.adversarial_weight, self.phase_weight = config.loss.adversarial_weight, config.loss.phase_weight
         self.discriminator = Discriminator(config.data.crop).to(device, memory_format=torch.channels_last).train()
         self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)
         # In fp16 the two losses, whose gradients differ by orders, each find their own scale.
@@ -154,6 +154,8 @@ class AdversarialStage(PretrainStage):
             content = self.content(sr, hr)
             adversarial = adversarial_loss(self.discriminator(sr))
             g_loss = content + self.adversarial_weight * adversarial
+            if self.phase_weight:
+                g_loss = g_loss + self.phase_weight * phase_loss(sr, hr, self.generator.scale)
         self.precision.update(self.optimizer, g_loss)
         self.discriminator.requires_grad_(True)
         self._update_average()

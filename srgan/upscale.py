@@ -19,8 +19,8 @@ from srgan.precision import Precision, select_device
 
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 
-# In LR pixels. The larger a tile, the less its overlap costs, but glibc fetches blocks of 32 MB and more from the system
-# each time, zeroed, and that soon takes longer than the arithmetic: the features of a tile, and of a strip, are smaller.
+# In LR pixels. The larger a tile, the less its overlap costs, but glibc fetches blocks of 32 MB and more from the
+# system each time, zeroed, and that soon takes longer than the arithmetic: a tile's and a strip's features are smaller.
 TILE, SMALLEST_TILE, STRIP_PIXELS = 320, 16, 8192
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from srgan.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss
+from srgan.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss, phase_loss
 
 
 def test_pixel_losses_by_hand() -> None:
@@ -37,3 +37,19 @@ def test_discriminator_loss_is_binary_cross_entropy() -> None:
     cross_entropy = nn.functional.binary_cross_entropy
     expected = cross_entropy(real.sigmoid(), torch.ones(2, 1)) + cross_entropy(fake.sigmoid(), torch.zeros(2, 1))
     assert discriminator_loss(real, fake) == pytest.approx(expected.item())
+
+
+def test_phase_loss_is_the_square_of_a_grid() -> None:
+    """One pixel of each 4 x 4 is 0.32 too bright: (0.32)^2 / 16 = 0.0064."""
+    hr = torch.rand(2, 3, 24, 24)
+    sr = hr.clone()
+    sr[..., 1::4, 2::4] += 0.32
+    assert phase_loss(sr, hr, 4).item() == pytest.approx(0.0064, rel=1e-4)
+
+
+def test_phase_loss_is_the_square_of_a_tint_and_blind_to_noise() -> None:
+    hr = torch.zeros(1, 3, 96, 96)
+    assert phase_loss(hr + 0.1, hr, 4).item() == pytest.approx(0.01, rel=1e-4)
+    # The mean of 24 x 24 values of variance 1 has a variance of 1 / 576.
+    noise = torch.randn(64, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    assert phase_loss(noise, torch.zeros_like(noise), 4).item() == pytest.approx(1 / 576, rel=0.05)
