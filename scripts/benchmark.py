@@ -1,0 +1,346 @@
+#!/usr/bin/env python3
+"""Measure the loader, the training steps or inference against the plain version of each, in one run.
+
+    python scripts/benchmark.py data
+    python scripts/benchmark.py training --compile --device cuda
+    python scripts/benchmark.py inference
+    python scripts/benchmark.py growth
+
+Machines are noisy: the variants take turns, and the medians of all rounds are compared. A rate's share is that of this
+machine's matrix products in the same format, measured in the same run.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from skimage import data as photographs
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+from torch.nn.functional import mse_loss
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+REPOSITORY = Path(__file__).parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from srgan.config import AdversarialConfig, PretrainConfig, load_config  # noqa: E402
+from srgan.data import CropDataset  # noqa: E402
+from srgan.discriminator import Discriminator  # noqa: E402
+from srgan.errors import UserError, command  # noqa: E402
+from srgan.files import whole_file  # noqa: E402
+from srgan.generator import Generator  # noqa: E402
+from srgan.images import lr_tensor, write_image  # noqa: E402
+from srgan.precision import fastest_format, select_device  # noqa: E402
+from srgan.resize import imresize  # noqa: E402
+from srgan.stages import AdversarialStage, PretrainStage, content_loss  # noqa: E402
+from srgan.upscale import Upscaler  # noqa: E402
+
+WEIGHTS = REPOSITORY / "weights" / "srresnet_x4.safetensors"
+Rows = list[dict[str, Any]]
+
+
+@command
+def benchmark() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("data", "training", "inference", "growth"))
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--rounds", type=int, default=7, help="of which the median counts (%(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="of the training step (%(default)s)")
+    parser.add_argument("--compile", action="store_true", help="measure the steps under torch.compile, too")
+    parser.add_argument("--out", type=Path, default="results/benchmark", help="folder for the JSON (%(default)s)")
+    args = parser.parse_args()
+    if min(args.rounds, args.batch) < 1:
+        raise UserError("--rounds and --batch: expected at least 1")
+    device = select_device(args.device)
+    machine = describe(device)
+    print(", ".join(f"{key} {value}" for key, value in machine.items()), flush=True)
+    rows = {
+        "data": lambda: data(args.rounds),
+        "training": lambda: training(device, args.rounds, args.batch, args.compile),
+        "inference": lambda: inference(device, args.rounds),
+        "growth": lambda: growth(device, args.rounds),
+    }[args.what]()
+    print(pd.DataFrame(rows).to_string(index=False, na_rep="", float_format="{:.3g}".format))
+    path = args.out / f"{args.what}_{device.type}.json"
+    with whole_file(path) as part:
+        part.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1), encoding="utf-8")
+    print(f"written: {path}")
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    if device.type == "cuda":
+        name, threads = torch.cuda.get_device_name(device), {}
+    else:
+        lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+        models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+        name, threads = (models or [platform.processor()])[0], {"threads": torch.get_num_threads()}
+    return {"device": name, **threads, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def medians(variants: dict[str, Callable[[], object]], device: torch.device, rounds: int) -> dict[str, float]:
+    """Seconds a call. In each round every variant has its turn, of as many calls as take 0.2 s."""
+
+    def seconds(function: Callable[[], object], calls: int) -> float:
+        start = time.perf_counter()
+        for _ in range(calls):
+            function()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return (time.perf_counter() - start) / calls
+
+    for function in variants.values():
+        seconds(function, 3)
+    calls = {name: max(1, math.ceil(0.2 / seconds(function, 1))) for name, function in variants.items()}
+    turns = [{name: seconds(function, calls[name]) for name, function in variants.items()} for _ in range(rounds)]
+    return {name: median(turn[name] for turn in turns) for name in variants}
+
+
+def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
+    """Operations a second of a large product: what convolutions can come near to, and not exceed."""
+    side = 8192 if device.type == "cuda" else 3072
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return 2 * side**3 / medians({"": lambda: a @ b}, device, rounds=7)[""]
+
+
+def operations(function: Callable[[], object]) -> int:
+    """Of all products and convolutions, forwards and backwards."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+# Training
+
+
+def plain_pretraining(generator: Generator, lr: Tensor, hr: Tensor, rate: float = 1e-4) -> Callable[[], object]:
+    """SRResNet's step as one writes it first; images as `PretrainStage.step` takes them."""
+    optimizer = torch.optim.Adam(generator.parameters(), rate)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        mse_loss(generator(lr), hr).backward()
+        optimizer.step()
+
+    return step
+
+
+def plain_adversarial(
+    generator: Generator, discriminator: Discriminator, content: nn.Module, lr: Tensor, hr: Tensor, rate: float = 1e-4
+) -> Callable[[], object]:
+    """SRGAN's step as one writes it first."""
+    optimizer = torch.optim.Adam(generator.parameters(), rate)
+    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), rate)
+    ones, zeros = torch.ones(len(hr), 1, device=hr.device), torch.zeros(len(hr), 1, device=hr.device)
+
+    def step() -> None:
+        sr = generator(lr)
+        discriminator_optimizer.zero_grad()
+        (bce(discriminator(hr), ones) + bce(discriminator(sr.detach()), zeros)).backward()
+        discriminator_optimizer.step()
+        optimizer.zero_grad()
+        (content(sr, hr) + 1e-3 * bce(discriminator(sr), ones)).backward()
+        optimizer.step()
+
+    return step
+
+
+def training(device: torch.device, rounds: int, batch: int, compiled: bool) -> Rows:
+    """Both stages of the paper; VGG54 with random weights, which take the same time."""
+    torch.backends.cudnn.benchmark = True
+    runtimes = {"fp32, channels_last": ["runtime.precision=fp32"], "as configured": []}
+    if compiled:
+        runtimes["as configured, compiled"] = ["runtime.compile=true"]
+    lr, hr = torch.rand(batch, 3, 24, 24, device=device), torch.rand(batch, 3, 96, 96, device=device) * 2 - 1
+
+    def stage_step(config_type: type, stage_type: type, path: str, *overrides: str) -> Callable[[], object]:
+        stage = stage_type(load_config(config_type, REPOSITORY / "configs" / path, overrides), device)
+        return lambda: stage.step(lr, hr)
+
+    random_vgg = ["loss.vgg_weights=random", f"init={WEIGHTS}"]
+    srgan = load_config(AdversarialConfig, REPOSITORY / "configs" / "srgan_vgg54.yaml", random_vgg)
+    stages = {
+        "SRResNet-MSE": (
+            plain_pretraining(Generator().to(device), lr, hr),
+            lambda *runtime: stage_step(PretrainConfig, PretrainStage, "srresnet_mse.yaml", *runtime),
+        ),
+        "SRGAN-VGG54": (
+            plain_adversarial(
+                Generator().to(device), Discriminator().to(device), content_loss(srgan.loss).to(device), lr, hr
+            ),
+            lambda *runtime: stage_step(AdversarialConfig, AdversarialStage, "srgan_vgg54.yaml", *random_vgg, *runtime),
+        ),
+    }
+    dtype = fastest_format(device)
+    rate, rows, fastest = matrix_rate(dtype, device), [], {}
+    for name, (plain, stage) in stages.items():
+        variants = {"plain eager fp32": plain} | {label: stage(*runtime) for label, runtime in runtimes.items()}
+        work = operations(plain)
+        seconds = medians(variants, device, rounds)
+        fastest[name] = min(seconds.values())
+        for label, value in seconds.items():
+            rows.append(
+                {
+                    "step": f"{name}, batch {batch}",
+                    "variant": label,
+                    "ms": 1000 * value,
+                    "it/s": 1 / value,
+                    "images/s": batch / value,
+                    "ratio": seconds["plain eager fp32"] / value,
+                    f"share of {_short(dtype)} rate [%]": 100 * work / value / rate,
+                }
+            )
+    if batch == 16:
+        days = (1e6 * fastest["SRResNet-MSE"] + 2e5 * fastest["SRGAN-VGG54"]) / 86_400
+        print(f"the paper's schedule, 1e6 + 2e5 iterations of batch 16, would take {days:.1f} days")
+    print(f"matrix products: {rate / 1e12:.3g} Tflop/s in {_short(dtype)}")
+    return rows
+
+
+# Inference
+
+
+def inference(device: torch.device, rounds: int) -> Rows:
+    """From 8-bit image to 8-bit image, against the bare forward pass of the network as it was trained."""
+    plain = Generator().to(device).eval()
+    dtype = fastest_format(device)
+    rates = {name: matrix_rate(kind, device) for name, kind in {"fp32": torch.float32, "fast": dtype}.items()}
+    rows = []
+    for height, width in ((128, 128), (339, 510)):
+        image = photograph(height, width)
+        lr = lr_tensor(image[None]).to(device)
+        upscalers = {"fp32": Upscaler(WEIGHTS, device.type, "fp32"), "fast": Upscaler(WEIGHTS, device.type)}
+        variants = {"plain eager fp32": torch.inference_mode()(lambda lr=lr: plain(lr))}
+        for name, upscaler in upscalers.items():
+            variants[name] = lambda upscaler=upscaler, image=image: upscaler.upscale(image)
+        with torch.inference_mode():
+            work = operations(lambda lr=lr: plain(lr))
+        seconds = medians(variants, device, rounds)
+        for label, value in seconds.items():
+            rows.append(
+                {
+                    "LR image": f"{width} x {height}",
+                    "variant": f"Upscaler, {_short(dtype) if label == 'fast' else label}" if label in rates else label,
+                    "ms": 1000 * value,
+                    "MP out/s": height * width * 16e-6 / value,
+                    "ratio": seconds["plain eager fp32"] / value,
+                    "share of the format's rate [%]": 100 * work / value / rates[label if label in rates else "fp32"],
+                }
+            )
+    print("matrix products:", ", ".join(f"{rate / 1e12:.3g} Tflop/s ({name})" for name, rate in rates.items()))
+    return rows
+
+
+# Data
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    """Real texture of any size: scikit-image's astronaut, mirrored at its borders."""
+    image = photographs.astronaut()
+    margins = [(0, max(0, side - length)) for side, length in zip((height, width), image.shape, strict=False)]
+    return np.pad(image, [*margins, (0, 0)], mode="symmetric")[:height, :width]
+
+
+def data(rounds: int, workers: Iterable[int] | None = None) -> Rows:
+    """Pairs of 96 x 96 and 24 x 24 a second, out of PNGs of DIV2K's size (2040 x 1356)."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for i in range(8):
+            hr = np.roll(photograph(1356, 2040), 97 * i, axis=(0, 1))
+            write_image(root / "X_HR" / f"{i:04}.png", hr)
+            write_image(root / "X_LR_bicubic" / "X4" / f"{i:04}x4.png", imresize(hr, 1 / 4))
+        dataset = CropDataset([root / "X_HR"], cache=root / "cache")
+        rng = np.random.default_rng(0)
+
+        def decode_per_crop() -> None:
+            i, x, y = rng.integers(8), rng.integers(487), rng.integers(316)
+            with Image.open(root / "X_HR" / f"{i:04}.png") as hr:
+                np.asarray(hr.crop((4 * x, 4 * y, 4 * x + 96, 4 * y + 96)))
+            with Image.open(root / "X_LR_bicubic" / "X4" / f"{i:04}x4.png") as lr:
+                np.asarray(lr.crop((x, y, x + 24, y + 24)))
+
+        variants = {"decode per crop": decode_per_crop, "CropDataset": lambda: dataset[rng.integers(10**6)]}
+        seconds = medians(variants, torch.device("cpu"), rounds)
+        rates = {name: 1 / value for name, value in seconds.items()}
+        for count in workers or sorted({0, 1, 2, os.cpu_count() or 1}):
+            rates[f"loader, batch 16, {count} workers"] = median(_loader_rate(dataset, count) for _ in range(rounds))
+    decoded = rates["decode per crop"]
+    return [{"variant": name, "pairs/s": rate, "ratio": rate / decoded} for name, rate in rates.items()]
+
+
+def _loader_rate(dataset: CropDataset, workers: int, batches: int = 500) -> float:
+    """Pairs a second once the first batch is there."""
+    loader = iter(DataLoader(dataset, 16, sampler=range(16 * (batches + 1)), num_workers=workers))
+    next(loader)
+    start = time.perf_counter()
+    for _ in loader:
+        pass
+    return 16 * batches / (time.perf_counter() - start)
+
+
+# Growth
+
+
+def growth(device: torch.device, rounds: int) -> Rows:
+    """Time and memory of demo.py against the picture's size, and the loader's rate against its workers, with a plot."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for megapixels in (0.1, 0.3, 1, 3, 12):
+            height = round(math.sqrt(megapixels * 1e6 * 3 / 4))
+            picture = Path(folder) / "picture.png"
+            write_image(picture, photograph(height, height * 4 // 3))
+            command_line = [sys.executable, "demo.py", picture, "--device", device.type, "--out", f"{folder}/out"]
+            start = time.perf_counter()
+            child = subprocess.Popen(command_line, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            _, status, usage = os.wait4(child.pid, 0)
+            if status:
+                raise UserError(f"demo.py failed on a picture of {megapixels} MP: run it by hand")
+            rows.append({"MP": megapixels, "s": time.perf_counter() - start, "peak GB": usage.ru_maxrss * 1024e-9})
+    loader = data(min(rounds, 3), workers=range(5))[2:]
+    path = REPOSITORY / "docs" / "images" / "growth.png"
+    draw_growth(rows, loader, path)
+    print(f"drawn: {path}")
+    return rows + loader
+
+
+def draw_growth(rows: Rows, loader: Rows, path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
+    megapixels = [row["MP"] for row in rows]
+    for axis, key, title in zip(
+        axes, ("s", "peak GB"), ("demo.py: time [s]", "demo.py: peak memory [GB]"), strict=False
+    ):
+        axis.plot(megapixels, [row[key] for row in rows], "o-")
+        axis.set(title=f"demo.py: {title}", xlabel="picture [MP]", ylim=0, xlim=0)
+    axes[2].plot(range(len(loader)), [row["pairs/s"] for row in loader], "o-")
+    axes[2].set(title="loader [pairs/s]", xlabel="workers", ylim=0)
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def _short(dtype: torch.dtype) -> str:
+    return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
+
+
+if __name__ == "__main__":
+    benchmark()

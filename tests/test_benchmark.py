@@ -1,0 +1,95 @@
+"""The benchmark's plain versions are what the fast ones compute, and it counts work rightly."""
+
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY
+from PIL import Image
+from torch import nn
+
+from srgan.checkpoint import save_weights
+from srgan.config import AdversarialConfig, PretrainConfig, parse
+from srgan.discriminator import Discriminator
+from srgan.generator import Generator
+from srgan.losses import PixelLoss
+from srgan.stages import AdversarialStage, PretrainStage
+
+CPU = torch.device("cpu")
+SMALL = {"name": "test", "generator": {"blocks": 1, "channels": 8}, "data": {"crop": 32}}
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = util.spec_from_file_location("benchmark", REPOSITORY / "scripts" / "benchmark.py")
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(4, 3, 8, 8, generator=generator), torch.rand(4, 3, 32, 32, generator=generator) * 2 - 1
+
+
+def assert_same_weights(fast: nn.Module, plain: nn.Module, rate: float = 1e-4) -> None:
+    """Adam's first steps have the size of the rate, and where a gradient is but rounding, either sign: a few may."""
+    differences = torch.cat(
+        [(a - b).abs().flatten() for a, b in zip(fast.parameters(), plain.parameters(), strict=True)]
+    )
+    assert (differences > 0.01 * rate).float().mean() < 0.01
+
+
+def test_plain_pretraining_is_the_stages_step(script: ModuleType, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    stage = PretrainStage(parse(PretrainConfig, {**SMALL, "runtime": {"precision": "fp32"}}), CPU)
+    plain = Generator(blocks=1, channels=8)
+    plain.load_state_dict(stage.generator.state_dict())
+    step = script.plain_pretraining(plain, *batch)
+    for _ in range(3):
+        stage.step(*batch)
+        step()
+    assert_same_weights(stage.generator, plain)
+
+
+def test_plain_adversarial_is_the_stages_step(
+    script: ModuleType, batch: tuple[torch.Tensor, torch.Tensor], tmp_path: Path
+) -> None:
+    save_weights(Generator(blocks=1, channels=8), tmp_path / "init.safetensors")
+    config = {**SMALL, "init": str(tmp_path / "init.safetensors"), "runtime": {"precision": "fp32"}}
+    stage = AdversarialStage(parse(AdversarialConfig, config), CPU)
+    plain, discriminator = Generator(blocks=1, channels=8), Discriminator(32)
+    plain.load_state_dict(stage.generator.state_dict())
+    discriminator.load_state_dict(stage.discriminator.state_dict())
+    step = script.plain_adversarial(plain, discriminator, PixelLoss(), *batch)
+    for _ in range(2):
+        stage.step(*batch)
+        step()
+    assert_same_weights(stage.generator, plain)
+    assert_same_weights(stage.discriminator, discriminator)
+
+
+def test_operations_of_a_convolution(script: ModuleType) -> None:
+    """2 x 5 x 7 output pixels of 4 channels, each 3 x 3 x 3 products and as many sums."""
+    convolution = nn.Conv2d(3, 4, 3, padding=1)
+    assert script.operations(lambda: convolution(torch.rand(2, 3, 5, 7))) == 2 * 5 * 7 * 4 * 27 * 2
+
+
+def test_all_variants_take_turns(script: ModuleType) -> None:
+    turns = []
+    script.medians({name: lambda name=name: turns.append(name) or torch.rand(10**6).sum() for name in "ab"}, CPU, 3)
+    assert [name for name, before in zip(turns, ["", *turns], strict=False) if name != before] == list("ab") * 5
+
+
+def test_photograph_of_any_size(script: ModuleType) -> None:
+    for height, width in ((1, 1), (128, 700), (1356, 2040)):
+        assert script.photograph(height, width).shape == (height, width, 3)
+
+
+def test_plot(script: ModuleType, tmp_path: Path) -> None:
+    rows = [{"MP": 1, "s": 2.0, "peak GB": 0.5}, {"MP": 2, "s": 4.0, "peak GB": 0.6}]
+    script.draw_growth(rows, [{"pairs/s": 5000.0}, {"pairs/s": 9000.0}], tmp_path / "growth.png")
+    assert np.asarray(Image.open(tmp_path / "growth.png")).std() > 1
