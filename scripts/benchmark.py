@@ -219,6 +219,7 @@ def inference(device: torch.device, rounds: int) -> Rows:
     plain = Generator().to(device).eval()
     dtype = fastest_format(device)
     rates = {name: matrix_rate(kind, device) for name, kind in {"fp32": torch.float32, "fast": dtype}.items()}
+    print(f"matrix products: {rates['fp32'] / 1e12:.3g} Tflop/s in fp32, {rates['fast'] / 1e12:.3g} in {_short(dtype)}")
     rows = []
     for height, width in ((128, 128), (339, 510)):
         image = photograph(height, width)
@@ -241,7 +242,6 @@ def inference(device: torch.device, rounds: int) -> Rows:
                     "share of the format's rate [%]": 100 * work / value / rates[label if label in rates else "fp32"],
                 }
             )
-    print("matrix products:", ", ".join(f"{rate / 1e12:.3g} Tflop/s ({name})" for name, rate in rates.items()))
     return rows
 
 
