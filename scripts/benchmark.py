@@ -325,9 +325,7 @@ def draw_growth(rows: Rows, loader: Rows, path: Path) -> None:
 
     figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
     megapixels = [row["MP"] for row in rows]
-    for axis, key, title in zip(
-        axes, ("s", "peak GB"), ("demo.py: time [s]", "demo.py: peak memory [GB]"), strict=False
-    ):
+    for axis, key, title in zip(axes, ("s", "peak GB"), ("time [s]", "peak memory [GB]"), strict=False):
         axis.plot(megapixels, [row[key] for row in rows], "o-")
         axis.set(title=f"demo.py: {title}", xlabel="picture [MP]", ylim=0, xlim=0)
     axes[2].plot(range(len(loader)), [row["pairs/s"] for row in loader], "o-")
