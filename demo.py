@@ -4,6 +4,7 @@
 import argparse
 from pathlib import Path
 
+from srgan import parallel
 from srgan.errors import command
 from srgan.jobs import find_sources, names_file, photograph, plan, run
 from srgan.precision import FORMATS
@@ -30,7 +31,7 @@ def demo() -> int:
     args = parser.parse_args()
 
     folder = args.out.parent if names_file(args.out) else args.out
-    sources = find_sources(args.pictures or [photograph(folder)], args.recursive)
+    sources = parallel.from_main(lambda: find_sources(args.pictures or [photograph(folder)], args.recursive))
     upscaler = Upscaler(args.weights, args.device, args.precision, args.tile)
     jobs = plan(sources, args.out, upscaler.scale, args.format and f".{args.format}")
     page = folder / "compare.html" if args.compare or not args.pictures else None

@@ -4,6 +4,7 @@
 import argparse
 from pathlib import Path
 
+from srgan import parallel
 from srgan.data import match_pairs
 from srgan.errors import UserError, command
 from srgan.evaluate import load_benchmarks, load_methods
@@ -47,8 +48,9 @@ def main() -> None:
     protocol = Protocol(scale if args.border is None else args.border, args.rgb, args.ssim)
     scores = run_benchmarks(methods, benchmarks, scale, protocol, args.out, args.crops)
     asked = [name for name in methods if name != "bicubic" or "bicubic" in args.weights]
-    print(write_tables(scores, asked, protocol, args.out), end="")
-    draw_charts(scores, args.out)
+    if parallel.is_main():
+        print(write_tables(scores, asked, protocol, args.out), end="")
+        draw_charts(scores, args.out)
 
 
 if __name__ == "__main__":

@@ -93,10 +93,12 @@ class Log:
 
 @dataclass(frozen=True)
 class Runtime:
-    """How numbers are computed (fp32: TF32 in CUDA's convolutions), and the seed of weights and crops."""
+    """How a step is computed (fp32: TF32 in CUDA's convolutions), and the seed of weights and crops."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False  # torch.compile: kernels fused and, on CUDA, launched as graphs; costs a minute at the start
+    accumulate: int = number(1, low=1, high=65_536)  # parts of the batch, computed one after the other: less memory
+    sync_batchnorm: bool = False  # of several processes: batch norm over the crops of all of them
     seed: int = number(0, low=0, high=2**63 - 1)  # what PyTorch's generators take
 
 

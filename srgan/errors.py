@@ -5,8 +5,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from tqdm import tqdm
+
+from srgan import parallel
 
 
 class UserError(Exception):
@@ -34,21 +37,38 @@ def warn(message: str) -> None:
 
 
 def command(main: Callable[[], int | None]) -> Callable[[], None]:
-    """Turn a script's `main` into a process: 0 (or what it returns), 2 on a `UserError`, 130 on Ctrl-C."""
+    """Turn a script's `main` into a process, or into one of those that torchrun starts.
+
+    It ends with 0 (or what `main` returns), 2 on a `UserError`, 130 on Ctrl-C. Of several processes the first to fail
+    says why; the others end, without a word, when they miss it.
+    """
 
     @functools.wraps(main)
     def run() -> None:
         try:
-            sys.exit(main() or 0)
+            with parallel.processes():
+                code = main()
+            sys.exit(code or 0)
         except UserError as error:
-            print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
-            sys.exit(2)
+            _end(f"error: {' '.join(str(error).splitlines())}", 2)
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            sys.exit(130)
+            _end("interrupted", 130)
         except BrokenPipeError:
             # The reader (`| head`) has gone; the interpreter must not complain of it at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
+        except Exception as error:
+            if parallel.is_lost_connection(error):
+                _end("error: another process has ended; torchrun says which and how", 2)
+            if not parallel.is_heard():
+                sys.exit(1)
+            raise
 
     return run
+
+
+def _end(message: str, code: int) -> NoReturn:
+    if parallel.is_heard():
+        # The main process's progress bar may stand in the line.
+        print(message if parallel.is_main() else f"\n{message}", file=sys.stderr)
+    sys.exit(code)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from srgan import parallel
 from srgan.compare import compare, comparison_path, write_comparison, write_page
 from srgan.errors import UserError
 from srgan.images import EXTENSIONS, list_images, read_rgb, write_image
@@ -130,27 +131,33 @@ def _name(source: Source, depth: int) -> Path:
 def run(upscaler: Upscaler, jobs: list[Job], page: Path | None = None, skip_existing: bool = False) -> int:
     """Do the jobs; what fails is reported by name on standard error. With `page`, compare each with bicubic.
 
+    Several processes share the jobs, and the main one speaks for all.
+
     Returns:
         How many failed.
     """
     failures: list[UserError] = []
-    comparisons, done, skipped = [], 0, 0
-    for job in tqdm(jobs, unit="image", disable=len(jobs) == 1):
+    comparisons, done, skipped = [], [], []
+    for job in tqdm(parallel.share(jobs), unit="image", disable=len(jobs) == 1):
         with _reporting(failures):
             if skip_existing and job.target.exists():
-                skipped += 1
+                skipped.append(job)
                 source, result = (read_picture(path) for path in job) if page else (None, None)
             else:
                 source = read_picture(job.source)
                 result = upscale_picture(upscaler, source, job.source.name)
                 write_picture(job.target, result)
-                done += 1
+                done.append(job)
             if page:
                 comparisons.append(compare(source, result, job.source.name, upscaler.scale))
                 write_comparison(comparison_path(job.target), comparisons[-1])
-    if comparisons:
+    reported = len(failures)
+    done, skipped, failures, comparisons = map(parallel.gather, (done, skipped, failures, comparisons))
+    for error in failures[reported:]:
+        _report(error)
+    if comparisons and parallel.is_main():
         write_page(page, comparisons)
-    print(f"{done} of {len(jobs)} upscaled x{upscaler.scale}, {skipped} skipped, {len(failures)} failed")
+    print(f"{len(done)} of {len(jobs)} upscaled x{upscaler.scale}, {len(skipped)} skipped, {len(failures)} failed")
     return len(failures)
 
 
@@ -160,7 +167,11 @@ def _reporting(failures: list[UserError]) -> Iterator[None]:
         yield
     except UserError as error:
         failures.append(error)
-        tqdm.write(f"error: {error}", file=sys.stderr)
+        _report(error)
+
+
+def _report(error: UserError) -> None:
+    tqdm.write(f"error: {error}", file=sys.stderr)
 
 
 def upscale_picture(upscaler: Upscaler, picture: Picture, name: str) -> Picture:

@@ -6,17 +6,29 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from srgan import parallel
 from srgan.errors import UserError
 
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def select_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """The device by its name; auto takes CUDA where there is one. Raises: UserError, no CUDA device."""
+    """The device by its name; auto takes CUDA where there is one, of several processes each its own GPU.
+
+    Raises:
+        UserError: no CUDA device, or fewer than processes.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this PyTorch finds no CUDA device; take --device cpu or auto")
+    if name == "cuda" and parallel.size() > 1:
+        if parallel.local_rank() >= torch.cuda.device_count():
+            raise UserError(
+                f"expected a GPU for each process of this machine, found {torch.cuda.device_count()}: "
+                "take torchrun's --nproc_per_node=gpu"
+            )
+        torch.cuda.set_device(parallel.local_rank())
     return torch.device(name)
 
 
@@ -45,10 +57,12 @@ class Precision:
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
 
-    def update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        """One step of the optimiser down the loss's gradient."""
-        optimizer.zero_grad()
+    def backward(self, loss: Tensor) -> None:
+        """Add the loss's gradients to those that are there."""
         self.scaler.scale(loss).backward()
+
+    def update(self, optimizer: torch.optim.Optimizer) -> None:
+        """One step of the optimiser down the gradients."""
         self.scaler.step(optimizer)
         self.scaler.update()
 

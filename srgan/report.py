@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
+from srgan import parallel
 from srgan.data import ImagePair
 from srgan.evaluate import Result, Upscale, compare
 from srgan.files import whole_file
@@ -29,6 +30,8 @@ def run_benchmarks(
 ) -> pd.DataFrame:
     """Score all methods on all images, and save upscaled images and strips on the way, one pair in memory at a time.
 
+    Several processes share the images, and all return the scores of all.
+
     Writes `out/images/<method>/<benchmark>/<image>.png` and `out/strips/<benchmark>/<image>.png`.
 
     Args:
@@ -41,16 +44,17 @@ def run_benchmarks(
         UserError: an image can't be read, scored or written.
     """
     rows = []
-    with tqdm(total=sum(map(len, benchmarks.values())), unit="image", disable=None) as progress:
-        for dataset, pairs in benchmarks.items():
-            progress.set_description(dataset)
-            for i, results in enumerate(compare(methods, pairs, scale, protocol)):
-                for method, result in results.items():
-                    rows.append((method, dataset, result.image, result.psnr, result.ssim))
-                    write_image(out / "images" / method / dataset / f"{result.image}.png", result.sr)
-                if strips is None or i < strips:
-                    write_image(out / "strips" / dataset / f"{result.image}.png", draw_strip(results, scale))
-                progress.update()
+    images = [(dataset, i, pair) for dataset, pairs in benchmarks.items() for i, pair in enumerate(pairs)]
+    progress = tqdm(parallel.share(images), unit="image", disable=None)
+    for dataset, i, pair in progress:
+        progress.set_description(dataset)
+        (results,) = compare(methods, [pair], scale, protocol)
+        for method, result in results.items():
+            rows.append((method, dataset, result.image, result.psnr, result.ssim))
+            write_image(out / "images" / method / dataset / f"{result.image}.png", result.sr)
+        if strips is None or i < strips:
+            write_image(out / "strips" / dataset / f"{result.image}.png", draw_strip(results, scale))
+    rows = parallel.gather(rows)
     rows.sort(key=lambda row: list(methods).index(row[0]))
     return pd.DataFrame(rows, columns=["method", "dataset", "image", "psnr", "ssim"])
 

@@ -1,6 +1,8 @@
 """The two training stages: each owns its networks and optimisers and knows how to take one step."""
 
 import copy
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from srgan import parallel
+from srgan.batchnorm import synchronise_batchnorm
 from srgan.checkpoint import load_generator
-from srgan.config import AdversarialConfig, Loss, PretrainConfig
+from srgan.config import AdversarialConfig, Loss, PretrainConfig, Runtime
 from srgan.discriminator import Discriminator
 from srgan.errors import UserError
 from srgan.generator import Generator
@@ -27,6 +31,9 @@ class PretrainStage:
 
     `step` takes LR crops N x 3 x h x w in [0, 1] and HR crops N x 3 x sh x sw in [-1, 1], both on the device, and
     returns its losses, named as in `loss_names`, as scalars on the device, so that the host need not wait for them.
+
+    Of several processes each takes its part of the batch; gradients meet in their mean, losses stay each process's own.
+    The networks here are bare, as checkpoints hold them; `distributed_...` are the same as training calls them.
     """
 
     loss_names: tuple[str, ...] = ("content",)
@@ -36,11 +43,13 @@ class PretrainStage:
         self.precision = Precision(config.runtime.precision, device)
         self.generator = self._initial_generator(config).to(device, memory_format=torch.channels_last).train()
         self.content = content_loss(config.loss).to(device, memory_format=torch.channels_last)
+        self.accumulate = config.runtime.accumulate
         self.optimizer = adam(self.generator, config.optimizer.lr)
         self.ema, self.averaged = config.optimizer.ema, 0
         self.average = copy.deepcopy(self.generator).requires_grad_(False) if self.ema else None
         if config.runtime.compile:
-            compile_networks(self.generator, self.content)
+            compile_network(self.content)
+        self.distributed_generator = for_training(self.generator, config.runtime)
 
     def _initial_generator(self, config: PretrainConfig) -> Generator:
         shape = config.generator
@@ -48,13 +57,31 @@ class PretrainStage:
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """One update of the generator."""
-        torch.compiler.cudagraph_mark_step_begin()
-        with self.precision.autocast():
-            sr = self.generator(lr)
-            loss = self.content(sr, hr)
-        self.precision.update(self.optimizer, loss)
+        losses = Counter()
+        for lr_part, hr_part in self._parts(self.distributed_generator, lr, hr):
+            with self.precision.autocast():
+                content = self.content(self._generate(lr_part), hr_part)
+            self.precision.backward(content / self.accumulate)
+            losses["content"] += content.detach()
+        self.precision.update(self.optimizer)
         self._update_average()
-        return {"content": loss.detach()}
+        return {name: total / self.accumulate for name, total in losses.items()}
+
+    def _parts(self, network: nn.Module, *batch: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """The batch in `accumulate` parts, over which the network's gradients add up.
+
+        Those of several processes meet in the backward pass of the last part.
+        """
+        network.zero_grad(set_to_none=self.accumulate == 1)
+        chunks = zip(*(tensor.chunk(self.accumulate) for tensor in batch), strict=True)
+        for i, part in enumerate(chunks, 1):
+            with parallel.gradients_meet(network, i == self.accumulate):
+                yield part
+
+    def _generate(self, lr: Tensor) -> Tensor:
+        """SR crops; what the networks gave before, a compiled one may overwrite from here on."""
+        torch.compiler.cudagraph_mark_step_begin()
+        return self.distributed_generator(lr)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -121,8 +148,7 @@ class AdversarialStage(PretrainStage):
         self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)
         # In fp16 the two losses, whose gradients differ by orders, each find their own scale.
         self.discriminator_precision = Precision(config.runtime.precision, device)
-        if config.runtime.compile:
-            compile_networks(self.discriminator)
+        self.distributed_discriminator = for_training(self.discriminator, config.runtime)
 
     def _initial_generator(self, config: AdversarialConfig) -> Generator:
         if not Path(config.init).exists():
@@ -141,31 +167,38 @@ class AdversarialStage(PretrainStage):
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """One update of the discriminator, then one of the generator, on the same batch."""
-        torch.compiler.cudagraph_mark_step_begin()
-        with self.precision.autocast():
-            sr = self.generator(lr)
-            real, fake = self.discriminator(hr), self.discriminator(sr.detach())
-            d_loss = discriminator_loss(real, fake)
-        self.discriminator_precision.update(self.discriminator_optimizer, d_loss)
+        losses, whole = Counter(), self.accumulate == 1
+        for lr_part, hr_part in self._parts(self.distributed_discriminator, lr, hr):
+            with self.precision.autocast():
+                # The graphs of all parts at once would take the memory that parts are to save.
+                with torch.set_grad_enabled(whole):
+                    sr = self._generate(lr_part)
+                real = self.distributed_discriminator(hr_part)
+                fake = self.distributed_discriminator(sr.detach())
+                d_loss = discriminator_loss(real, fake)
+            self.discriminator_precision.backward(d_loss / self.accumulate)
+            losses["discriminator"] += d_loss.detach()
+            losses["D(HR)"] += real.detach().float().sigmoid().mean()
+            losses["D(SR)"] += fake.detach().float().sigmoid().mean()
+        self.discriminator_precision.update(self.discriminator_optimizer)
 
         # The generator's loss needs gradients through the discriminator, not for it.
         self.discriminator.requires_grad_(False)
-        with self.precision.autocast():
-            content = self.content(sr, hr)
-            adversarial = adversarial_loss(self.discriminator(sr))
-            g_loss = content + self.adversarial_weight * adversarial
-            if self.phase_weight:
-                g_loss = g_loss + self.phase_weight * phase_loss(sr, hr, self.generator.scale)
-        self.precision.update(self.optimizer, g_loss)
+        for lr_part, hr_part in self._parts(self.distributed_generator, lr, hr):
+            with self.precision.autocast():
+                sr = sr if whole else self._generate(lr_part)
+                content = self.content(sr, hr_part)
+                adversarial = adversarial_loss(self.discriminator(sr))
+                g_loss = content + self.adversarial_weight * adversarial
+                if self.phase_weight:
+                    g_loss = g_loss + self.phase_weight * phase_loss(sr, hr_part, self.generator.scale)
+            self.precision.backward(g_loss / self.accumulate)
+            losses["content"] += content.detach()
+            losses["adversarial"] += adversarial.detach()
+        self.precision.update(self.optimizer)
         self.discriminator.requires_grad_(True)
         self._update_average()
-        return {
-            "content": content.detach(),
-            "adversarial": adversarial.detach(),
-            "discriminator": d_loss.detach(),
-            "D(HR)": real.detach().float().sigmoid().mean(),
-            "D(SR)": fake.detach().float().sigmoid().mean(),
-        }
+        return {name: total / self.accumulate for name, total in losses.items()}
 
     @property
     def optimizers(self) -> list[torch.optim.Optimizer]:
@@ -211,10 +244,22 @@ def float_tensors(network: nn.Module) -> list[Tensor]:
     return [tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
 
 
-def compile_networks(*networks: nn.Module) -> None:
-    """Let `torch.compile` fuse each network's kernels, and on CUDA launch them as one graph. In place, same state."""
-    for network in networks:
-        network.compile(mode="reduce-overhead")
+def for_training(network: nn.Module, config: Runtime) -> nn.Module:
+    """The network as a step calls it under this config: changed in place, and wrapped; its state stays as it is."""
+    if config.sync_batchnorm and parallel.size() > 1:
+        synchronise_batchnorm(network)
+    if config.compile:
+        compile_network(network)
+    if config.accumulate > 1:
+        # With memory of their own, gradients outlive the CUDA graph of the part that they came from.
+        for parameter in network.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+    return parallel.distributed(network)
+
+
+def compile_network(network: nn.Module) -> None:
+    """Let `torch.compile` fuse the network's kernels, and on CUDA launch them as one graph. In place, same state."""
+    network.compile(mode="reduce-overhead")
 
 
 def adam(network: nn.Module, lr: float) -> torch.optim.Adam:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from srgan import parallel
 from srgan.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint, save_weights
 from srgan.config import Optimizer, PretrainConfig, differences, load_config, to_dict
 from srgan.data import CropDataset, find_pairs
@@ -63,6 +64,7 @@ class Trainer:
     """Drives one stage through its iterations, in a run folder: takes up its checkpoint, or begins it.
 
     A batch is a function of the seed and the iteration (see `CropDataset`), so a checkpoint needs no random states.
+    Of several processes each computes its part of the batch, and the main one alone touches the run folder.
 
     Args:
         config: the experiment.
@@ -74,7 +76,8 @@ class Trainer:
 
     Raises:
         UserError: a run is there and is not to be resumed, or its config differs, or its checkpoints are damaged;
-            or the data, the initial weights or the run folder are not as they should be.
+            or the data, the initial weights or the run folder are not as they should be; or the batch has no equal
+            parts for the processes.
     """
 
     def __init__(
@@ -93,11 +96,13 @@ class Trainer:
         self.iteration = self.logged = 0  # the last iteration, and that of the log's last row
         self.seconds, self.best = 0.0, -math.inf
         self.sums: dict[str, Tensor] = {}
-        self.stopped_by: int | None = None
+        self.stop_signal = 0  # the number of the one that is to stop the run
+        self._check_batch()
         # What can go wrong at once comes before what takes long: networks, VGG weights, decoding.
         self.folder = RunFolder(runs, config.name)
-        state = self._checkpoint(resume, allow_config_change)
-        self.folder.remove_leftovers()
+        state = parallel.from_main(lambda: self._checkpoint(resume, allow_config_change))
+        if parallel.is_main():
+            self.folder.remove_leftovers()
         with about("validation.folders"):
             self.pairs = [
                 pair
@@ -108,16 +113,26 @@ class Trainer:
         if state:
             self._load(state)
         with about("data"):
-            self.dataset = CropDataset(
-                config.data.folders,
-                self.scale,
-                config.data.crop,
-                config.data.cache,
-                config.runtime.seed,
-                config.data.blur_sigma,
-                config.data.strict,
+            self.dataset = parallel.in_turn(self._dataset)
+            counts = parallel.gather([len(self.dataset)])
+            if len(set(counts)) > 1:
+                raise UserError(f"expected the same photographs on every machine, found {counts} by process")
+        if parallel.is_main():
+            self.folder.save_config(to_dict(config))
+
+    def _check_batch(self) -> None:
+        batch, processes, parts = self.config.optimizer.batch, parallel.size(), self.config.runtime.accumulate
+        if batch % (processes * parts):
+            raise UserError(
+                "optimizer.batch: expected a multiple of the number of processes times runtime.accumulate, "
+                f"{processes} x {parts}, found {batch}"
             )
-        self.folder.save_config(to_dict(config))
+
+    def _dataset(self) -> CropDataset:
+        data = self.config.data
+        return CropDataset(
+            data.folders, self.scale, data.crop, data.cache, self.config.runtime.seed, data.blur_sigma, data.strict
+        )
 
     def _checkpoint(self, resume: bool, allow_config_change: bool) -> dict[str, Any] | None:
         """The state to go on from, if there is one and it is wanted."""
@@ -149,29 +164,37 @@ class Trainer:
         if self.iteration >= total:
             print(f"{self.folder.path} is finished: {self.iteration} of {total} iterations")
             return 0
-        print(f"{self.folder.path}: {self.device.type}, {self.stage.summary}, {len(self.dataset)} photographs")
-        # Bicubic's scores are the line to cross in every curve.
-        self.bicubic = _means(evaluate(bicubic(self.scale), self.pairs, self.scale))
-        self.log = Log(self.folder, [*self.stage.loss_names, "lr", "psnr", "ssim", "seconds"], self.iteration)
+        processes = f"{parallel.size()} processes, " if parallel.size() > 1 else ""
+        print(
+            f"{self.folder.path}: {processes}{self.device.type}, {self.stage.summary}, {len(self.dataset)} photographs"
+        )
+        if parallel.is_main():
+            # Bicubic's scores are the line to cross in every curve.
+            self.bicubic = _means(evaluate(bicubic(self.scale), self.pairs, self.scale))
+            self.log = Log(self.folder, [*self.stage.loss_names, "lr", "psnr", "ssim", "seconds"], self.iteration)
         handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._train(total)
+            stopped_by = self._train(total)
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"the device's memory is full: {reason(error)}; "
-                "try a smaller optimizer.batch or data.crop, with --resume --allow-config-change"
+                "try a smaller optimizer.batch or data.crop, or a larger runtime.accumulate, "
+                "with --resume --allow-config-change"
             ) from error
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            self.log.close()
+            if parallel.is_main():
+                self.log.close()
         if self.iteration < total:
-            print(f"stopped at iteration {self.iteration} of {total}; go on with:\n{resume_command()}")
-            return 128 + self.stopped_by
+            command = " the same torchrun command and --resume" if parallel.size() > 1 else f":\n{resume_command()}"
+            print(f"stopped at iteration {self.iteration} of {total}; go on with{command}")
+            return 128 + stopped_by
         print(f"finished: weights in {self.folder.weights}, curves in {self.folder.curves}")
         return 0
 
-    def _train(self, total: int) -> None:
+    def _train(self, total: int) -> int:
+        """Returns the number of the signal that stopped it, or 0."""
         config = self.config
         self.clock = time.monotonic() - self.seconds
         with tqdm(total=total, initial=self.iteration, unit="it", desc=config.name, smoothing=0.05) as progress:
@@ -183,7 +206,8 @@ class Trainer:
                 progress.update()
 
                 # Looked at once: a signal between the lines below would end the run without its checkpoint.
-                last, stop = self.iteration == total, self.stopped_by is not None
+                # Each process may get one in a step of its own, or none; they stop after the same step.
+                last, stop = self.iteration == total, parallel.highest(self.stop_signal)
                 log, save, validate = (
                     last or self.iteration % every == 0
                     for every in (config.log.every, config.log.checkpoint, config.validation.every)
@@ -192,22 +216,23 @@ class Trainer:
                     means = self._finite_means()
                     progress.set_postfix({name: f"{mean:.4g}" for name, mean in means.items()})
                 if log:
-                    self._log(means, validate)
-                if save or stop:
-                    self.log.sync()
-                    # Before the checkpoint: what is lost between the two comes again.
-                    self._export("last")
-                    save_checkpoint(self._state(), self.folder.checkpoint)
+                    if parallel.is_main():
+                        self._log(means, validate)
+                    self.sums, self.logged = {}, self.iteration
+                if (save or stop) and parallel.is_main():
+                    self._save()
                 if stop:
-                    break
+                    return stop
+        return 0
 
     def _batches(self, total: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of all iterations that are left. Raises: UserError, a worker failed or died."""
         data, batch = self.config.data, self.config.optimizer.batch
+        # All crops of an iteration, whatever the number of processes: each takes those from its own start.
+        crops = (range(start, start + batch) for start in range(self.iteration * batch, total * batch, batch))
         loader = DataLoader(
             self.dataset,
-            batch_size=batch,
-            sampler=range(self.iteration * batch, total * batch),
+            batch_sampler=map(parallel.share, crops),
             num_workers=data.workers,
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_outlive_the_first_signal,
@@ -236,6 +261,8 @@ class Trainer:
         Raises:
             UserError: a loss or a weight is not finite; nothing is saved.
         """
+        # The sums stay those of all processes, for a checkpoint that any number of them goes on from.
+        self.sums = dict(zip(self.sums, parallel.mean(torch.stack([*self.sums.values()])), strict=True))
         means = {name: float(total) / (self.iteration - self.logged) for name, total in self.sums.items()}
         spoiled = [f"{name} became {mean}" for name, mean in means.items() if not math.isfinite(mean)]
         # A finite loss may have had gradients that were not.
@@ -256,7 +283,6 @@ class Trainer:
         if validate:
             row["psnr"], row["ssim"] = self._validate()
         self.log.write(row)
-        self.sums, self.logged = {}, self.iteration
         if validate:
             self.log.draw(self.bicubic)
 
@@ -279,6 +305,12 @@ class Trainer:
             self._export("best")
             save_checkpoint(self._state(), self.folder.best_checkpoint, keep_previous=False)
         return psnr, ssim
+
+    def _save(self) -> None:
+        self.log.sync()
+        # Before the checkpoint: what is lost between the two comes again.
+        self._export("last")
+        save_checkpoint(self._state(), self.folder.checkpoint)
 
     def _export(self, name: str) -> None:
         facts = {"run": self.config.name, "iterations": self.iteration}
@@ -310,11 +342,14 @@ class Trainer:
 
     def _stop(self, number: int, frame: object) -> None:
         """First signal: finish the step and save. A second one ends the process at once."""
-        self.stopped_by = number
+        self.stop_signal = number
+        alone = parallel.size() == 1
         for handled in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(handled, signal.SIG_DFL)
-        # Not `print`, which the signal may have interrupted and which then refuses to be called again.
-        os.write(2, b"\nstopping after this step; once more to stop at once without saving\n")
+            # torchrun passes on what a job scheduler has sent to all processes already; it ends them itself after 30 s.
+            signal.signal(handled, signal.SIG_DFL if alone else signal.SIG_IGN)
+        if parallel.is_main():
+            # Not `print`, which the signal may have interrupted and which then refuses to be called again.
+            os.write(2, b"\nstopping after this step" + b"; once more to stop at once without saving" * alone + b"\n")
 
 
 def resume_command() -> str:

@@ -67,16 +67,28 @@ def trainer(config: Path, runs: Path, *overrides: str, script: str = "pretrain",
     return Trainer(load_config(config_type, config, overrides), stage_type, torch.device("cpu"), runs, **options)
 
 
-def shell(script: str, *arguments: str | Path, **options: Any) -> subprocess.Popen:
-    """The script as a process of its own, in a session of its own, with the terminal's output as text."""
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """New networks in fp64: what is equal on paper is equal to 1e-9 after some steps, too."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def shell(script: str, *arguments: str | Path, processes: int = 1, **options: Any) -> subprocess.Popen:
+    """The script as a process of its own, in a session of its own, with the terminal's output as text.
+
+    Of several processes, it is torchrun that starts them.
+    """
+    torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"] if processes > 1 else []
     return subprocess.Popen(
-        [sys.executable, f"{script}.py", *map(str, arguments)],
+        [sys.executable, *torchrun, f"{script}.py", *map(str, arguments)],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
         **options,
     )
 

@@ -6,7 +6,8 @@ import pytest
 from conftest import REPOSITORY
 
 FLOORS = [
-    {"errors", "resize", "generator", "discriminator", "losses"},
+    {"parallel", "resize", "generator", "discriminator", "losses"},
+    {"errors", "batchnorm"},
     {"config", "files", "precision"},
     {"checkpoint", "images"},
     {"vgg", "metrics", "data", "runlog", "pictures"},

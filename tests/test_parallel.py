@@ -1,0 +1,220 @@
+"""Two processes under torchrun do what one does, on the CPU with gloo; what they do, `two_processes` says."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from small_runs import KINDS, light_runs, rows, shell, state, trainer, wait_for_row, write_config
+from torch import nn
+from two_processes import VARIANTS, five_steps
+
+from srgan import parallel
+from srgan.batchnorm import SynchronisedBatchNorm2d
+from srgan.checkpoint import save_weights
+from srgan.errors import UserError
+from srgan.generator import Generator
+
+
+@pytest.fixture(autouse=True)
+def _light_runs() -> Iterator[None]:
+    with light_runs():
+        yield
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
+    """A folder with a config of either script, and the weights that two processes come to in five steps."""
+    folder = tmp_path_factory.mktemp("steps")
+    for script in KINDS:
+        optimizer = {"batch": 4, "lr": 1e-4}
+        write_config(folder, photographs, script, optimizer=optimizer).rename(folder / f"{script}.yaml")
+    process = shell("tests/two_processes", "steps", folder, processes=2)
+    assert process.wait(timeout=240) == 0, process.stderr.read()
+    return folder
+
+
+@pytest.mark.parametrize("script", KINDS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_processes_take_the_steps_of_one(steps: Path, tmp_path: Path, script: str, variant: str) -> None:
+    """Weights, and batch statistics, after five steps: every crop was there once, and every gradient counted."""
+    two = torch.load(steps / f"{script}-{variant}.pt")
+    for config in steps.glob("*.yaml"):
+        shutil.copy(config, tmp_path)
+    one = five_steps(tmp_path, script, variant)
+    assert list(two) == list(one)
+    torch.testing.assert_close(two, one, rtol=0, atol=1e-8)
+
+
+# A run
+
+
+@pytest.fixture
+def run(tmp_path: Path, photographs: Path) -> Path:
+    """The folder of a run that is to come, of 30 iterations, with its config beside it."""
+    write_config(tmp_path, photographs, optimizer={"lr": 1e-4}, runtime={"sync_batchnorm": True})
+    return tmp_path / "run"
+
+
+def two_processes(task: str, run: Path) -> subprocess.Popen:
+    return shell("tests/two_processes", task, run.parent, processes=2)
+
+
+def assert_ends_as_one_process_does(run: Path) -> None:
+    """Go on with one process; weights to 1e-5 and the log's figures to 1e-4 are those of one process throughout."""
+    config, whole = run.parent / "config.yaml", run.parent / "whole"
+    assert trainer(config, run.parent, resume=True, allow_config_change=True).run() == 0
+    trainer(config, whole).run()
+    for name in ("generator", "exported"):
+        ours, theirs = (state(folder)["stage"][name] for folder in (run, whole / "run"))
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    ours, theirs = (pd.DataFrame(rows(folder)).replace("", 0).astype(float) for folder in (run, whole / "run"))
+    pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4)
+
+
+def test_sigterm_stops_two_processes_after_one_step_and_one_goes_on(run: Path) -> None:
+    process = two_processes("slow", run)
+    wait_for_row(run, 5, process)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=120)
+    stopped = state(run)["iteration"]
+    assert 5 <= stopped < 30
+    assert output.count("2 processes") == 1, "one process speaks"
+    assert output.count(f"stopped at iteration {stopped} of 30; go on with the same torchrun command and --resume") == 1
+    assert errors.count("stopping after this step") == 1
+    assert "error:" not in errors
+    assert_ends_as_one_process_does(run)
+
+
+def test_kill_9_of_one_process_ends_the_other(run: Path) -> None:
+    """Two processes go on where one stopped, at iteration 10, and one of them dies."""
+    trainer(run.parent / "config.yaml", run.parent, "optimizer.iterations=10").run()
+    process = two_processes("slow", run)
+    wait_for_row(run, 15, process)
+    os.kill(worker(process, 1), signal.SIGKILL)
+    killed = time.monotonic()
+    _, errors = process.communicate(timeout=120)
+    assert time.monotonic() - killed < 30
+    assert process.returncode == 1
+    assert complaints(errors) == ["error: another process has ended; torchrun says which and how"]
+    assert_ends_as_one_process_does(run)
+
+
+def worker(torchrun: subprocess.Popen, rank: int) -> int:
+    """The pid of a process that torchrun has started."""
+    children = Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split()
+    return next(int(pid) for pid in children if f"\0RANK={rank}\0" in Path(f"/proc/{pid}/environ").read_text())
+
+
+def complaints(errors: str) -> list[str]:
+    """What the processes themselves complain of, before torchrun's own report."""
+    before = errors.split("torch/distributed/elastic")[0]
+    assert "Traceback" not in before
+    return [line for line in before.splitlines() if line.startswith(("error", "warning"))]
+
+
+def test_one_process_fails_and_its_error_is_the_first(run: Path) -> None:
+    started = time.monotonic()
+    process = two_processes("failure", run)
+    _, errors = process.communicate(timeout=120)
+    assert time.monotonic() - started < 60
+    assert process.returncode == 1
+    assert complaints(errors) == ["error: this machine's own trouble"]
+    assert errors.count("error: ") == 1, "the other one ends without a word"
+
+
+def test_mistake_of_all_is_told_once(run: Path) -> None:
+    process = shell("pretrain", "--config", run.parent / "config.yaml", "optimizer.batch=3", processes=2)
+    output, errors = process.communicate(timeout=120)
+    assert (process.returncode, output) == (1, "")
+    message = "optimizer.batch: expected a multiple of the number of processes times runtime.accumulate, 2 x 1, found 3"
+    assert complaints(errors) == [f"error: {message}"]
+    assert errors.count(message) == 1
+
+
+def test_batch_without_equal_parts(run: Path) -> None:
+    with pytest.raises(UserError, match=r"optimizer\.batch: expected a multiple .* 1 x 4, found 2"):
+        trainer(run.parent / "config.yaml", run.parent, "runtime.accumulate=4")
+
+
+def test_machines_with_other_photographs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "gather", lambda counts: [*counts, 3])
+    with pytest.raises(UserError, match=r"data: expected the same photographs on every machine, found \[4, 3\]"):
+        trainer(run.parent / "config.yaml", run.parent)
+
+
+# Images
+
+
+def test_scores_are_shared_out(photographs: Path, tmp_path: Path) -> None:
+    save_weights(Generator(blocks=1, channels=4), tmp_path / "tiny.safetensors")
+    tables = []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        arguments = ["--weights", tmp_path / "tiny.safetensors", "--data", photographs, "--out", out, "--crops", 1]
+        process = shell("test", *arguments, processes=processes)
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        tables.append(output)
+    assert tables[0] == tables[1]
+    files = [sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*.*")) for n in ("1", "2")]
+    assert files[0] == files[1]
+    for file in files[0]:
+        assert (tmp_path / "1" / file).read_bytes() == (tmp_path / "2" / file).read_bytes(), file
+
+
+def test_pictures_are_shared_out(tmp_path: Path) -> None:
+    """The bad one, the last, is the second process's; the first tells of it."""
+    for name, colour in {"a": "red", "b": "green", "c": "blue"}.items():
+        Image.new("RGB", (12, 8), colour).save(tmp_path / f"{name}.png")
+    (tmp_path / "d.png").write_text("no picture")
+    process = shell("demo", tmp_path, "--out", tmp_path / "out", "--device", "cpu", "--compare", processes=2)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert output.startswith("3 of 4 upscaled x4, 0 skipped, 1 failed\nresults: ")
+    assert complaints(errors) == [
+        f"error: {tmp_path / 'd.png'}: expected an image, found something else (or an empty file)"
+    ]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {f"{n}_x4{end}.png" for n in "abc" for end in ("", "_compare")} | {"compare.html"}
+    assert (tmp_path / "out" / "compare.html").read_text().count("<figure") == 3
+
+
+# The parts
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8])
+def test_shares_follow_one_another(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "size", lambda: 3)
+    shares = []
+    for rank in range(3):
+        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        shares.append(parallel.share(range(count)))
+    assert [i for share in shares for i in share] == list(range(count))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_synchronised_batch_norm_of_one_process_is_batch_norm() -> None:
+    """Output, gradients, running statistics and names; in bf16 the output is bf16."""
+    plain, ours = nn.BatchNorm2d(3), SynchronisedBatchNorm2d(3)
+    x = 5 + 2 * torch.randn(4, 3, 6, 6)
+    weights = torch.randn_like(x)
+    inputs = []
+    for norm in (plain, ours):
+        norm.weight.data = torch.tensor([0.5, 1.0, 2.0])
+        inputs.append(x.clone().requires_grad_())
+        for _ in range(3):
+            (norm(inputs[-1]) * weights).sum().backward()
+    torch.testing.assert_close(ours(x), plain(x))
+    torch.testing.assert_close(ours.state_dict(), plain.state_dict())
+    for a, b in zip((*ours.parameters(), inputs[1]), (*plain.parameters(), inputs[0]), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours.eval()(x), plain.eval()(x))
+    assert ours.train()(x.bfloat16()).dtype is torch.bfloat16

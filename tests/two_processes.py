@@ -1,0 +1,79 @@
+"""What tests let two processes do: `torchrun tests/two_processes.py TASK FOLDER`, a function below and its folder."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from small_runs import KINDS, double_precision, light_runs, trainer
+from torch import Tensor
+
+from srgan import parallel
+from srgan.errors import UserError, command
+
+# By name: what five steps are taken with, in either stage. Batch norm either spans all crops or stands still.
+VARIANTS = {"synchronised": "runtime.sync_batchnorm=true", "accumulated": "runtime.accumulate=2"}
+
+
+def five_steps(folder: Path, script: str, variant: str, *overrides: str) -> dict[str, Tensor]:
+    """The networks' tensors after a run's first five steps.
+
+    In double precision: Adam's first steps are as long where the gradient is nothing but rounding as anywhere else.
+    """
+    with double_precision():
+        run = trainer(folder / f"{script}.yaml", folder, f"name={script}-{variant}", *overrides, script=script)
+        networks = [run.stage.generator] + ([run.stage.discriminator] if script == "train" else [])
+        if variant == "accumulated":
+            for network in networks:
+                network.eval()
+        for batch in run._batches(5):
+            run.stage.step(*(crops.double() for crops in run._to_device(*batch)))
+    return {f"{i}.{name}": tensor for i, n in enumerate(networks) for name, tensor in n.state_dict().items()}
+
+
+def steps(folder: Path) -> None:
+    """Write the weights of all variants as `script-variant.pt`."""
+    for script in KINDS:
+        for variant, override in VARIANTS.items():
+            tensors = five_steps(folder, script, variant, override)
+            if parallel.is_main():
+                torch.save(tensors, folder / f"{script}-{variant}.pt")
+
+
+def slow(folder: Path) -> int:
+    """Go on with the run, 50 ms a step, so that a signal finds it at work."""
+    return _watched(folder, lambda iteration: time.sleep(0.05))
+
+
+def failure(folder: Path) -> int:
+    """The same, until the process that is not the main one fails."""
+
+    def fail(iteration: int) -> None:
+        time.sleep(0.05)
+        if iteration == 7 and not parallel.is_main():
+            raise UserError("this machine's own trouble")
+
+    return _watched(folder, fail)
+
+
+def _watched(folder: Path, watch: Callable[[int], None]) -> int:
+    run = trainer(folder / "config.yaml", folder, resume=True, allow_config_change=True)
+    step = run.stage.step
+
+    def watched(*batch: Tensor) -> dict[str, Tensor]:
+        watch(run.iteration)
+        return step(*batch)
+
+    run.stage.step = watched
+    return run.run()
+
+
+@command
+def main() -> int | None:
+    with light_runs():
+        return {"steps": steps, "slow": slow, "failure": failure}[sys.argv[1]](Path(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()
