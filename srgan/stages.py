@@ -65,7 +65,7 @@ class PretrainStage:
             losses["content"] += content.detach()
         self.precision.update(self.optimizer)
         self._update_average()
-        return {name: total / self.accumulate for name, total in losses.items()}
+        return {name: losses[name] / self.accumulate for name in self.loss_names}
 
     def _parts(self, network: nn.Module, *batch: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """The batch in `accumulate` parts, over which the network's gradients add up.
@@ -198,7 +198,7 @@ class AdversarialStage(PretrainStage):
         self.precision.update(self.optimizer)
         self.discriminator.requires_grad_(True)
         self._update_average()
-        return {name: total / self.accumulate for name, total in losses.items()}
+        return {name: losses[name] / self.accumulate for name in self.loss_names}
 
     @property
     def optimizers(self) -> list[torch.optim.Optimizer]:

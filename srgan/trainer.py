@@ -330,14 +330,14 @@ class Trainer:
     def _load(self, state: dict[str, Any]) -> None:
         try:
             self.stage.load_state_dict(state["stage"])
+            self.iteration, self.logged = state["iteration"], state["logged"]
+            self.seconds, self.best = state["seconds"], state["best"]
+            self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
         except (KeyError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"{self.folder.checkpoint} doesn't fit this config: {' '.join(str(error).split())}; "
                 "set the generator and the stage as they were, or begin another run with name=..."
             ) from error
-        self.iteration, self.logged = state["iteration"], state["logged"]
-        self.seconds, self.best = state["seconds"], state["best"]
-        self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
         print(f"resuming {self.folder.path} at iteration {self.iteration}")
 
     def _stop(self, number: int, frame: object) -> None:
