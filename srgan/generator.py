@@ -1,13 +1,9 @@
 """SRResNet, the generator of SRGAN (paper: figure 4, top)."""
 
-import copy
-import itertools
 import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, pixel_unshuffle
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ResidualBlock(nn.Module):
@@ -106,44 +102,3 @@ def icnr_(weight: Tensor, factor: int) -> Tensor:
     group = weight[:: factor**2].clone()
     nn.init.kaiming_normal_(group)
     return weight.copy_(group.repeat_interleave(factor**2, dim=0))
-
-
-@torch.no_grad()
-def for_inference(generator: Generator) -> Generator:
-    """A copy that computes the same in half the time, in eval mode, and can't be trained.
-
-    Each batch norm is folded into the convolution before it, PReLU works in place, and the last pixel shuffle comes
-    after the tail, which then works on the smaller grid: PReLU doesn't care, and a convolution to 3 channels is too
-    narrow for any machine.
-    """
-    copied = copy.deepcopy(generator).eval()
-    for block in copied.body[: copied.blocks]:
-        block.conv1, block.bn1 = fuse_conv_bn_eval(block.conv1, block.bn1), nn.Identity()
-        block.conv2, block.bn2 = fuse_conv_bn_eval(block.conv2, block.bn2), nn.Identity()
-    copied.body[-2], copied.body[-1] = fuse_conv_bn_eval(copied.body[-2], copied.body[-1]), nn.Identity()
-    for parent in list(copied.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, nn.PReLU):
-                setattr(parent, name, nn.LeakyReLU(child.weight.item(), inplace=True))
-    shuffle = copied.upsample[-1][1]
-    copied.upsample[-1][1] = nn.Identity()
-    copied.tail = nn.Sequential(before_shuffle(copied.tail, shuffle.upscale_factor), shuffle)
-    return copied
-
-
-@torch.no_grad()
-def before_shuffle(conv: nn.Conv2d, factor: int) -> nn.Conv2d:
-    """The convolution g for which shuffle(g(x)) = conv(shuffle(x)); stride 1 and zero padding that keeps the size."""
-    padding = conv.padding[0]
-    radius = math.ceil(padding / factor)
-    side = 2 * radius + 1
-    kernels = []
-    for y, x in itertools.product(range(factor), repeat=2):
-        # Where the kernel of sub-pixel (y, x) lies among the sub-pixels of side x side pixels.
-        top, left = (radius * factor - padding + shift for shift in (y, x))
-        spare = side * factor - conv.kernel_size[0]
-        kernels.append(pixel_unshuffle(pad(conv.weight, (left, spare - left, top, spare - top)), factor))
-    moved = nn.Conv2d(conv.in_channels * factor**2, conv.out_channels * factor**2, side, padding=radius)
-    moved.weight.copy_(torch.stack(kernels, dim=1).flatten(0, 1))
-    moved.bias.copy_(conv.bias.repeat_interleave(factor**2))
-    return moved.to(conv.weight)

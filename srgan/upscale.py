@@ -13,15 +13,16 @@ from torch import Tensor
 
 from srgan.checkpoint import load_generator
 from srgan.errors import UserError
-from srgan.generator import Generator, for_inference
+from srgan.generator import Generator
+from srgan.inference import for_inference
 from srgan.pictures import colour_profile, to_array
 from srgan.precision import Precision, select_device
 
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 
-# In LR pixels. The larger a tile, the less its overlap costs, but glibc fetches blocks of 32 MB and more from the
-# system each time, zeroed, and that soon takes longer than the arithmetic: a tile's and a strip's features are smaller.
-TILE, SMALLEST_TILE, STRIP_PIXELS = 320, 16, 8192
+# glibc fetches blocks of 32 MiB and more from the system each time, zeroed, and that takes longer than the arithmetic.
+# So the features of a tile (its side in LR pixels, without the overlap), and of a strip of one, are a little smaller.
+TILE, SMALLEST_TILE, STRIP_BYTES = 264, 16, 30_000_000
 
 
 class Span(NamedTuple):
@@ -165,7 +166,8 @@ class Upscaler:
         """The network, its HR part strip by strip."""
         generator = self.generator
         features = generator.features(rgb)[(..., *keep)]
-        rows = max(STRIP_PIXELS // features.shape[3] - 2 * generator.upsample_radius, 1)
+        row_bytes = features[0, :, 0].nbytes * self.scale**2  # before the last pixel shuffle
+        rows = max(STRIP_BYTES // row_bytes - 2 * generator.upsample_radius, 1)
         strips = spans(features.shape[2], rows, generator.upsample_radius, 0)
         parts = [
             generator.reconstruct(features[..., strip.window, :])[..., _times(strip.keep, self.scale), :]

@@ -1,4 +1,4 @@
-"""Where the tests find real images: scikit-image's own, and the benchmarks where they are."""
+"""Where the tests find real images (scikit-image's own, and the benchmarks where they are), and networks."""
 
 from pathlib import Path
 
@@ -7,6 +7,9 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data
+from torch import nn
+
+from srgan.generator import Generator
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -49,3 +52,14 @@ def astronaut() -> np.ndarray:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+def randomised(generator: Generator) -> Generator:
+    """With batch norms that do something: an untrained one is close to the identity, or zero."""
+    for module in generator.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+            nn.init.normal_(module.running_mean, std=0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return generator.eval()

@@ -2,20 +2,10 @@
 
 import pytest
 import torch
+from conftest import randomised
 from torch import nn
 
-from srgan.generator import Generator, before_shuffle, for_inference, icnr_
-
-
-def randomised(generator: Generator) -> Generator:
-    """With batch norms that do something: an untrained one is close to the identity, or zero."""
-    for module in generator.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.2)
-            nn.init.normal_(module.running_mean, std=0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-    return generator.eval()
+from srgan.generator import Generator, icnr_
 
 
 def test_parameters_of_the_papers_generator() -> None:
@@ -100,22 +90,3 @@ def test_receptive_radius_is_how_far_a_pixel_reaches(scale: int, blocks: int) ->
 def test_receptive_radius_of_the_papers_generator() -> None:
     """4 (k9) + 32 (blocks) + 1 (k3) + 1 + 1/2 (upsampling) + 4/4 (k9 at x4) = 39.5 LR pixels."""
     assert Generator().receptive_radius == 40
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_copy_for_inference_computes_the_same(scale: int) -> None:
-    generator = randomised(Generator(scale, blocks=3, channels=16)).eval()
-    lr = torch.rand(1, 3, 20, 17)
-    copied = for_inference(generator)
-    assert not any(isinstance(module, nn.BatchNorm2d | nn.PReLU) for module in copied.modules())
-    with torch.inference_mode():
-        torch.testing.assert_close(copied(lr), generator(lr), atol=1e-4, rtol=1e-4)
-    assert any(isinstance(module, nn.BatchNorm2d) for module in generator.modules())
-
-
-@pytest.mark.parametrize(("factor", "kernel"), [(2, 9), (3, 9), (2, 3)])
-def test_a_convolution_moves_before_the_shuffle(factor: int, kernel: int) -> None:
-    """In float64 nothing but the order of sums differs, at the borders too."""
-    conv, shuffle = nn.Conv2d(5, 3, kernel, padding=kernel // 2).double(), nn.PixelShuffle(factor)
-    x = torch.rand(2, 5 * factor**2, 7, 8, dtype=torch.float64)
-    torch.testing.assert_close(shuffle(before_shuffle(conv, factor)(x)), conv(shuffle(x)))

@@ -7,7 +7,7 @@ from conftest import REPOSITORY
 
 FLOORS = [
     {"parallel", "resize", "generator", "discriminator", "losses"},
-    {"errors", "batchnorm"},
+    {"errors", "batchnorm", "inference"},
     {"config", "files", "precision"},
     {"checkpoint", "images"},
     {"vgg", "metrics", "data", "runlog", "pictures"},
