@@ -57,6 +57,7 @@ class AdversarialLoss(Loss):
     """The perceptual loss: content plus the weighted adversarial loss."""
 
     adversarial_weight: float = number(1e-3, low=0)
+    pixel_weight: float = number(0.0, low=0)  # of the pixels' mean absolute error, against tints; the paper has none
     phase_weight: float = number(0.0, low=0)  # of `phase_loss`, against checkerboards; the paper has none
 
 

@@ -143,7 +143,7 @@ class AdversarialStage(PretrainStage):
         if config.frozen_batchnorm:
             # With a batch's own statistics the discriminator judges an image that nobody will see.
             self.generator.eval()
-        self.adversarial_weight, self.phase_weight = config.loss.adversarial_weight, config.loss.phase_weight
+        self.loss = config.loss
         self.discriminator = Discriminator(config.data.crop).to(device, memory_format=torch.channels_last).train()
         self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)
         # In fp16 the two losses, whose gradients differ by orders, each find their own scale.
@@ -189,9 +189,7 @@ class AdversarialStage(PretrainStage):
                 sr = sr if whole else self._generate(lr_part)
                 content = self.content(sr, hr_part)
                 adversarial = adversarial_loss(self.discriminator(sr))
-                g_loss = content + self.adversarial_weight * adversarial
-                if self.phase_weight:
-                    g_loss = g_loss + self.phase_weight * phase_loss(sr, hr_part, self.generator.scale)
+                g_loss = content + self.loss.adversarial_weight * adversarial + self._restraint(sr, hr_part)
             self.precision.backward(g_loss / self.accumulate)
             losses["content"] += content.detach()
             losses["adversarial"] += adversarial.detach()
@@ -199,6 +197,18 @@ class AdversarialStage(PretrainStage):
         self.discriminator.requires_grad_(True)
         self._update_average()
         return {name: losses[name] / self.accumulate for name in self.loss_names}
+
+    def _restraint(self, sr: Tensor, hr: Tensor) -> Tensor | float:
+        """What keeps the pixels in place beside VGG's features, which hardly see a tint or a grid; the paper has none.
+
+        The mean absolute error is that of ESRGAN (Wang et al. 2018, equation 3).
+        """
+        restraint = 0.0
+        if self.loss.pixel_weight:
+            restraint = self.loss.pixel_weight * PixelLoss("l1")(sr, hr)
+        if self.loss.phase_weight:
+            restraint = restraint + self.loss.phase_weight * phase_loss(sr, hr, self.generator.scale)
+        return restraint
 
     @property
     def optimizers(self) -> list[torch.optim.Optimizer]:

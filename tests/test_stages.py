@@ -112,6 +112,21 @@ def test_adversarial_weight_is_what_the_generator_feels(weights: Path) -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_restraints_are_what_the_generator_feels(weights: Path) -> None:
+    """Without the adversary a step is that of the written-out sum: MSE + 0.1 MAE + 10 phase."""
+    loss = {"adversarial_weight": 0.0, "pixel_weight": 0.1, "phase_weight": 10.0}
+    stage, (lr, hr) = adversarial_stage(weights, loss=loss, optimizer={"lr": 1e-4}), batch()
+    plain = copy.deepcopy(stage.generator)
+    optimizer = torch.optim.Adam(plain.parameters(), 1e-4)
+    stage.step(lr, hr)
+    sr = plain(lr)
+    error = (sr - hr).view(4, 3, 8, 4, 8, 4)
+    (error.square().mean() + 0.1 * error.abs().mean() + 10 * error.mean((2, 4)).square().mean()).backward()
+    optimizer.step()
+    for a, b in zip(stage.generator.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_generator_trains_with_the_statistics_it_came_with(weights: Path, frozen: bool) -> None:
     stage = adversarial_stage(weights, frozen_batchnorm=frozen)
