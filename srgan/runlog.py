@@ -127,6 +127,7 @@ def draw_curves(log: Path, target: Path, bicubic: tuple[float, float]) -> None:
         if len(axis.lines) > 1:
             axis.legend()
         axis.set(title=titles[names[0]], xlabel="iteration")
+        axis.locator_params(axis="x", nbins=5)
         axis.grid(alpha=0.3)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
