@@ -10,7 +10,7 @@ from srgan.jobs import find_sources, names_file, photograph, plan, run
 from srgan.precision import FORMATS
 from srgan.upscale import TILE, Upscaler
 
-WEIGHTS = Path(__file__).parent / "weights" / "srresnet_x4.safetensors"
+WEIGHTS = Path(__file__).parent / "weights" / "srgan_x4.safetensors"
 
 
 @command
@@ -19,7 +19,7 @@ def demo() -> int:
     parser.add_argument("pictures", nargs="*", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--out", type=Path, default="results/demo", help="folder, or the file of one (%(default)s)")
     parser.add_argument(
-        "--weights", type=Path, default=WEIGHTS, help="or checkpoint or run folder (weights/srresnet_x4.safetensors)"
+        "--weights", type=Path, default=WEIGHTS, help="or checkpoint or run folder (weights/srgan_x4.safetensors)"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
