@@ -35,10 +35,9 @@ def main() -> None:
     shapes = [(network.scale, network.blocks, network.channels) for network in (pixels, gan)]
     if shapes[0] != shapes[1]:
         raise UserError(f"expected networks of one (scale, blocks, channels), found {shapes[0]} and {shapes[1]}")
-    with torch.no_grad():
-        for mixed, other in zip(gan.state_dict().values(), pixels.state_dict().values(), strict=True):
-            if mixed.is_floating_point():
-                mixed.copy_(torch.lerp(other, mixed, args.alpha))
+    for mixed, other in zip(gan.state_dict().values(), pixels.state_dict().values(), strict=True):
+        if mixed.is_floating_point():
+            mixed.copy_(torch.lerp(other, mixed, args.alpha))
     save_weights(gan, args.out, pixels=args.pixels.name, gan=args.gan.name, alpha=args.alpha)
     print(f"mixed weights: {args.out}")
 
