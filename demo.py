@@ -4,11 +4,11 @@
 import argparse
 from pathlib import Path
 
-from srgan import parallel
-from srgan.errors import command
-from srgan.jobs import find_sources, names_file, photograph, plan, run
-from srgan.precision import FORMATS
-from srgan.upscale import TILE, Upscaler
+from srgan.common import parallel
+from srgan.common.errors import command
+from srgan.common.precision import FORMATS
+from srgan.upscaling.jobs import find_sources, names_file, photograph, plan, run
+from srgan.upscaling.upscaler import TILE, Upscaler
 
 WEIGHTS = Path(__file__).parent / "weights" / "srgan_x4.safetensors"
 

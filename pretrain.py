@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Train SRResNet, the generator, by a content loss alone."""
 
-from srgan.config import PretrainConfig
-from srgan.errors import command
-from srgan.stages import PretrainStage
-from srgan.trainer import main
+from srgan.common.errors import command
+from srgan.training.config import PretrainConfig
+from srgan.training.stages import PretrainStage
+from srgan.training.trainer import main
 
 
 @command

@@ -4,12 +4,12 @@
 import argparse
 from pathlib import Path
 
-from srgan import parallel
-from srgan.data import match_pairs
-from srgan.errors import UserError, command
-from srgan.evaluate import load_benchmarks, load_methods
-from srgan.metrics import Protocol
-from srgan.report import draw_charts, run_benchmarks, write_tables
+from srgan.common import parallel
+from srgan.common.errors import UserError, command
+from srgan.data.pairs import match_pairs
+from srgan.evaluation.evaluate import load_benchmarks, load_methods
+from srgan.evaluation.metrics import Protocol
+from srgan.evaluation.report import draw_charts, run_benchmarks, write_tables
 
 
 def arguments() -> argparse.Namespace:

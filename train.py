@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Train SRGAN: the generator, started from SRResNet's weights, and the discriminator in turn."""
 
-from srgan.config import AdversarialConfig
-from srgan.errors import command
-from srgan.stages import AdversarialStage
-from srgan.trainer import main
+from srgan.common.errors import command
+from srgan.training.config import AdversarialConfig
+from srgan.training.stages import AdversarialStage
+from srgan.training.trainer import main
 
 
 @command

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Measure the loader, the training steps or inference against the plain version of each, in one run.
 
-    python scripts/benchmark.py data
-    python scripts/benchmark.py training --compile --device cuda
-    python scripts/benchmark.py inference
-    python scripts/benchmark.py growth
+    python -m scripts.benchmark data
+    python -m scripts.benchmark training --compile --device cuda
+    python -m scripts.benchmark inference
+    python -m scripts.benchmark growth
 
 Machines are noisy: the variants take turns, and the medians of all rounds are compared. A rate's share is that of this
 machine's matrix products in the same format, measured in the same run.
@@ -35,21 +35,19 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
+from srgan.common.errors import UserError, command
+from srgan.common.files import whole_file
+from srgan.common.images import lr_tensor, write_image
+from srgan.common.precision import fastest_format, select_device
+from srgan.data.crops import CropDataset
+from srgan.data.resize import imresize
+from srgan.networks.discriminator import Discriminator
+from srgan.networks.generator import Generator
+from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
+from srgan.training.stages import AdversarialStage, PretrainStage, content_loss
+from srgan.upscaling.upscaler import Upscaler
+
 REPOSITORY = Path(__file__).parents[1]
-sys.path.insert(0, str(REPOSITORY))
-
-from srgan.config import AdversarialConfig, PretrainConfig, load_config  # noqa: E402
-from srgan.data import CropDataset  # noqa: E402
-from srgan.discriminator import Discriminator  # noqa: E402
-from srgan.errors import UserError, command  # noqa: E402
-from srgan.files import whole_file  # noqa: E402
-from srgan.generator import Generator  # noqa: E402
-from srgan.images import lr_tensor, write_image  # noqa: E402
-from srgan.precision import fastest_format, select_device  # noqa: E402
-from srgan.resize import imresize  # noqa: E402
-from srgan.stages import AdversarialStage, PretrainStage, content_loss  # noqa: E402
-from srgan.upscale import Upscaler  # noqa: E402
-
 WEIGHTS = REPOSITORY / "weights" / "srresnet_x4.safetensors"
 Rows = list[dict[str, Any]]
 

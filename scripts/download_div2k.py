@@ -7,15 +7,13 @@ DIV2K is for academic research only: https://data.vision.ee.ethz.ch/cvl/DIV2K/
 
 import argparse
 import shutil
-import sys
 import urllib.error
 from pathlib import Path
 from typing import NamedTuple
 
 from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from srgan.errors import UserError, command
+from srgan.common.errors import UserError, command
 
 
 class Archive(NamedTuple):

@@ -1,21 +1,18 @@
 #!/usr/bin/env python3
 """Mix a generator trained on pixels with the GAN that came from it: less noise than the one, crisper than the other.
 
-    python scripts/interpolate.py weights/srresnet_x4.safetensors runs/srgan_vgg54 0.7 mixed.safetensors
+    python -m scripts.interpolate weights/srresnet_x4.safetensors runs/srgan_vgg54 0.7 mixed.safetensors
 
 Every weight is (1 - alpha) * PIXELS + alpha * GAN: network interpolation (ESRGAN, Wang et al. 2018, section 3.4).
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from srgan.checkpoint import load_generator, save_weights
-from srgan.errors import UserError, command
+from srgan.common.errors import UserError, command
+from srgan.networks.weights import load_generator, save_weights
 
 
 @command

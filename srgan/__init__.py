@@ -1,1 +1,24 @@
 """SRGAN: photo-realistic x4 single-image super-resolution (Ledig et al., 2017)."""
+
+from importlib import import_module
+from typing import Any
+
+# What people import, and where it is. Nothing is loaded before it is asked for: PyTorch takes a second.
+_HOME = {
+    "Upscaler": "srgan.upscaling.upscaler",
+    "Generator": "srgan.networks.generator",
+    "Discriminator": "srgan.networks.discriminator",
+    "VGGFeatures": "srgan.networks.vgg",
+    "load_generator": "srgan.networks.weights",
+    "CropDataset": "srgan.data.crops",
+    "DIV2K": "srgan.data.crops",
+    "imresize": "srgan.data.resize",
+    "Protocol": "srgan.evaluation.metrics",
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 from torch import nn
 
-from srgan.generator import Generator
+from srgan.networks.generator import Generator
 
 REPOSITORY = Path(__file__).parent.parent
 

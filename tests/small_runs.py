@@ -18,12 +18,13 @@ import yaml
 from conftest import REPOSITORY
 from torch import Tensor
 
-from srgan import runlog
-from srgan.checkpoint import load_checkpoint, read_tensors, save_weights
-from srgan.config import AdversarialConfig, PretrainConfig, load_config
-from srgan.generator import Generator
-from srgan.stages import AdversarialStage, PretrainStage
-from srgan.trainer import Trainer
+from srgan.networks.generator import Generator
+from srgan.networks.weights import read_tensors, save_weights
+from srgan.training import runlog
+from srgan.training.checkpoint import load_checkpoint
+from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
+from srgan.training.stages import AdversarialStage, PretrainStage
+from srgan.training.trainer import Trainer
 
 KINDS = {"pretrain": (PretrainConfig, PretrainStage), "train": (AdversarialConfig, AdversarialStage)}
 

@@ -1,22 +1,21 @@
 """The benchmark's plain versions are what the fast ones compute, and it counts work rightly."""
 
-from importlib import util
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
 from PIL import Image
 from torch import nn
 
-from srgan.checkpoint import save_weights
-from srgan.config import AdversarialConfig, PretrainConfig, parse
-from srgan.discriminator import Discriminator
-from srgan.generator import Generator
-from srgan.losses import PixelLoss
-from srgan.stages import AdversarialStage, PretrainStage
+from scripts import benchmark
+from srgan.networks.discriminator import Discriminator
+from srgan.networks.generator import Generator
+from srgan.networks.losses import PixelLoss
+from srgan.networks.weights import save_weights
+from srgan.training.config import AdversarialConfig, PretrainConfig, parse
+from srgan.training.stages import AdversarialStage, PretrainStage
 
 CPU = torch.device("cpu")
 SMALL = {"name": "test", "generator": {"blocks": 1, "channels": 8}, "data": {"crop": 32}}
@@ -24,10 +23,7 @@ SMALL = {"name": "test", "generator": {"blocks": 1, "channels": 8}, "data": {"cr
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = util.spec_from_file_location("benchmark", REPOSITORY / "scripts" / "benchmark.py")
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark
 
 
 @pytest.fixture

@@ -14,19 +14,11 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from srgan.checkpoint import (
-    all_finite,
-    load_checkpoint,
-    load_generator,
-    previous,
-    read_metadata,
-    read_tensors,
-    save_checkpoint,
-    save_weights,
-)
-from srgan.errors import UserError
-from srgan.files import remove_leftovers, whole_file
-from srgan.generator import Generator
+from srgan.common.errors import UserError
+from srgan.common.files import remove_leftovers, whole_file
+from srgan.networks.generator import Generator
+from srgan.networks.weights import load_generator, read_metadata, read_tensors, save_weights
+from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
 
 
 def names(folder: Path) -> list[str]:

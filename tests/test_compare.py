@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan.compare import LARGEST_SIDE, compare, write_comparison, write_page
-from srgan.pictures import Picture
+from srgan.upscaling.compare import LARGEST_SIDE, compare, write_comparison, write_page
+from srgan.upscaling.pictures import Picture
 
 BROWSER = [
     "--headless",

@@ -7,10 +7,10 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from srgan.config import AdversarialConfig, PretrainConfig, differences, load_config, parse, to_dict
-from srgan.errors import UserError
-from srgan.stages import PretrainStage
-from srgan.trainer import main
+from srgan.common.errors import UserError
+from srgan.training.config import AdversarialConfig, PretrainConfig, differences, load_config, parse, to_dict
+from srgan.training.stages import PretrainStage
+from srgan.training.trainer import main
 
 MISTAKES = {
     # the file as a whole

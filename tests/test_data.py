@@ -13,11 +13,13 @@ from small_runs import die_at_rename, exit_status, fork
 from test_checkpoint import full_disk
 from torch.utils.data import DataLoader
 
-from srgan import data
-from srgan.data import DIV2K, CropDataset, ImagePair, PairCache, find_pairs
-from srgan.errors import UserError
-from srgan.images import write_image
-from srgan.resize import imresize
+from srgan.common.errors import UserError
+from srgan.common.images import write_image
+from srgan.data import cache as cache_module
+from srgan.data.cache import PairCache
+from srgan.data.crops import DIV2K, CropDataset
+from srgan.data.pairs import ImagePair, find_pairs
+from srgan.data.resize import imresize
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -221,7 +223,7 @@ def test_div2k_layout_takes_its_own_lr_images(tmp_path: Path) -> None:
 
 
 def test_not_enough_disk_is_said_before_decoding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10_000}))
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10_000}))
     with pytest.raises(UserError, match=r"the decoded images take .* GB are free; make room or set data\.cache"):
         dataset(folder)
     assert not cached(folder)

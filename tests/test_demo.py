@@ -9,8 +9,8 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
-from srgan.checkpoint import save_weights
-from srgan.generator import Generator
+from srgan.networks.generator import Generator
+from srgan.networks.weights import save_weights
 
 
 @pytest.fixture(scope="module")

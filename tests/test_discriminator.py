@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from srgan.discriminator import Discriminator
+from srgan.networks.discriminator import Discriminator
 
 
 def test_layers_of_the_paper() -> None:

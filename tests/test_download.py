@@ -6,24 +6,20 @@ import http.server
 import threading
 import zipfile
 from collections.abc import Iterator
-from importlib import util
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
 import pytest
-from conftest import REPOSITORY
 from PIL import Image
 
-from srgan.errors import UserError
+from scripts import download_div2k
+from srgan.common.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = util.spec_from_file_location("download_div2k", REPOSITORY / "scripts" / "download_div2k.py")
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return download_div2k
 
 
 class Server(http.server.SimpleHTTPRequestHandler):

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from srgan.checkpoint import save_weights
-from srgan.data import find_pairs, match_pairs
-from srgan.errors import UserError
-from srgan.evaluate import (
+from srgan.common.errors import UserError
+from srgan.common.images import read_rgb
+from srgan.data.pairs import find_pairs, match_pairs
+from srgan.data.resize import imresize
+from srgan.evaluation.evaluate import (
     bicubic,
     compare,
     distinct_names,
@@ -23,11 +24,10 @@ from srgan.evaluate import (
     nearest,
     self_ensemble,
 )
-from srgan.generator import Generator
-from srgan.images import read_rgb
-from srgan.metrics import Protocol
-from srgan.report import draw_charts, draw_strip, most_different, run_benchmarks, write_tables
-from srgan.resize import imresize
+from srgan.evaluation.metrics import Protocol
+from srgan.evaluation.report import draw_charts, draw_strip, most_different, run_benchmarks, write_tables
+from srgan.networks.generator import Generator
+from srgan.networks.weights import save_weights
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ from PIL import Image
 from small_runs import KINDS, assert_same_end, light_runs, rows, shell, state, trainer, write_config
 from torch import Tensor
 
-from srgan import errors
-from srgan.checkpoint import load_checkpoint, save_weights
-from srgan.errors import UserError
-from srgan.generator import Generator
-from srgan.trainer import Trainer
+from srgan.common import errors
+from srgan.common.errors import UserError
+from srgan.networks.generator import Generator
+from srgan.networks.weights import save_weights
+from srgan.training.checkpoint import load_checkpoint
+from srgan.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import torch
 from conftest import randomised
 from torch import nn
 
-from srgan.generator import Generator, icnr_
+from srgan.networks.generator import Generator, icnr_
 
 
 def test_parameters_of_the_papers_generator() -> None:

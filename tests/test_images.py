@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from test_checkpoint import full_disk
 
-from srgan.errors import UserError
-from srgan.images import (
+from srgan.common.errors import UserError
+from srgan.common.images import (
     hr_tensor,
     image_size,
     list_images,

@@ -5,8 +5,8 @@ import torch
 from conftest import randomised
 from torch import nn
 
-from srgan.generator import Generator
-from srgan.inference import before_shuffle, for_inference
+from srgan.networks.generator import Generator
+from srgan.networks.inference import before_shuffle, for_inference
 
 
 @pytest.mark.parametrize("fused", [True, False], ids=["oneDNN", "elsewhere"])

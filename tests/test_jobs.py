@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from srgan.errors import UserError
-from srgan.generator import Generator
-from srgan.jobs import Job, Source, find_sources, plan, run
-from srgan.upscale import Upscaler
+from srgan.common.errors import UserError
+from srgan.networks.generator import Generator
+from srgan.upscaling.jobs import Job, Source, find_sources, plan, run
+from srgan.upscaling.upscaler import Upscaler
 
 
 @pytest.fixture(scope="module")

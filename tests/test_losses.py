@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from srgan.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss, phase_loss
+from srgan.networks.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss, phase_loss
 
 
 def test_pixel_losses_by_hand() -> None:

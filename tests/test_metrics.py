@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srgan.data import find_pairs
-from srgan.metrics import Protocol, daala_luminance, daala_ssim, psnr, ssim
-from srgan.resize import imresize
+from srgan.data.pairs import find_pairs
+from srgan.data.resize import imresize
+from srgan.evaluation.metrics import Protocol, daala_luminance, daala_ssim, psnr, ssim
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from small_runs import KINDS, light_runs, rows, shell, state, trainer, wait_for_
 from torch import nn
 from two_processes import VARIANTS, five_steps
 
-from srgan import parallel
-from srgan.batchnorm import SynchronisedBatchNorm2d
-from srgan.checkpoint import save_weights
-from srgan.errors import UserError
-from srgan.generator import Generator
+from srgan.common import parallel
+from srgan.common.errors import UserError
+from srgan.networks.generator import Generator
+from srgan.networks.weights import save_weights
+from srgan.training.batchnorm import SynchronisedBatchNorm2d
 
 
 @pytest.fixture(autouse=True)

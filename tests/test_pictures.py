@@ -9,8 +9,8 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import putchunk
 
-from srgan.errors import UserError
-from srgan.pictures import Picture, onto_white, read_picture, to_8bit, to_array, write_picture
+from srgan.common.errors import UserError
+from srgan.upscaling.pictures import Picture, onto_white, read_picture, to_8bit, to_array, write_picture
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SHAPES = [(5, 7), (5, 7, 2), (5, 7, 3), (5, 7, 4)]

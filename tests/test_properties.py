@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from srgan.config import AdversarialConfig, PretrainConfig, load_config, parse, to_dict
-from srgan.data import CachedPair, CropDataset
-from srgan.resize import imresize
+from srgan.data.cache import CachedPair
+from srgan.data.crops import CropDataset
+from srgan.data.resize import imresize
+from srgan.training.config import AdversarialConfig, PretrainConfig, load_config, parse, to_dict
 
 SIDES = st.integers(1, 40)
 SCALES = st.sampled_from([1 / 8, 1 / 4, 1 / 3, 1 / 2, 1.0, 2.0, 3.0, 4.0, 0.7, 1.3])

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srgan.images import read_rgb
-from srgan.resize import imresize
+from srgan.common.images import read_rgb
+from srgan.data.resize import imresize
 
 
 @pytest.mark.parametrize("name", ["Set5", "Set14"])

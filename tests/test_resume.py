@@ -29,8 +29,8 @@ from small_runs import (
     write_config,
 )
 
-from srgan.errors import UserError
-from srgan.trainer import Trainer, resume_command
+from srgan.common.errors import UserError
+from srgan.training.trainer import Trainer, resume_command
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,14 @@ import torch
 from skimage import data
 from torch import Tensor, nn
 
-from srgan.checkpoint import save_weights
-from srgan.config import AdversarialConfig, Loss, PretrainConfig, parse
-from srgan.errors import UserError
-from srgan.generator import Generator
-from srgan.images import hr_tensor, lr_tensor
-from srgan.resize import imresize
-from srgan.stages import AdversarialStage, PretrainStage, content_loss, pixel_sized_factor
-from srgan.vgg import VGGFeatures
+from srgan.common.errors import UserError
+from srgan.common.images import hr_tensor, lr_tensor
+from srgan.data.resize import imresize
+from srgan.networks.generator import Generator
+from srgan.networks.vgg import VGGFeatures
+from srgan.networks.weights import save_weights
+from srgan.training.config import AdversarialConfig, Loss, PretrainConfig, parse
+from srgan.training.stages import AdversarialStage, PretrainStage, content_loss, pixel_sized_factor
 
 CPU = torch.device("cpu")
 SMALL = {"generator": {"blocks": 1, "channels": 8}, "data": {"crop": 32}, "runtime": {"precision": "fp32"}}

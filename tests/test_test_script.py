@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 from conftest import REPOSITORY
 
-from srgan.checkpoint import save_weights
-from srgan.generator import Generator
+from srgan.networks.generator import Generator
+from srgan.networks.weights import save_weights
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:

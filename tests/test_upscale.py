@@ -10,11 +10,11 @@ from conftest import REPOSITORY
 from PIL import Image
 from skimage import data
 
-from srgan.errors import UserError
-from srgan.generator import Generator
-from srgan.images import lr_tensor
-from srgan.resize import imresize
-from srgan.upscale import Upscaler, spans, spread_colours
+from srgan.common.errors import UserError
+from srgan.common.images import lr_tensor
+from srgan.data.resize import imresize
+from srgan.networks.generator import Generator
+from srgan.upscaling.upscaler import Upscaler, spans, spread_colours
 
 
 def random_generator(**shape: int) -> Generator:

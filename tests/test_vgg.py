@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torchvision.models import vgg19 as torchvision_vgg19
 
-from srgan.errors import UserError
-from srgan.images import hr_tensor
-from srgan.resize import imresize
-from srgan.vgg import VGGFeatures
+from srgan.common.errors import UserError
+from srgan.common.images import hr_tensor
+from srgan.data.resize import imresize
+from srgan.networks.vgg import VGGFeatures
 
 
 def random_features(layer: str) -> VGGFeatures:

@@ -9,13 +9,13 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
-from srgan.checkpoint import load_generator, read_metadata
-from srgan.config import AdversarialConfig, PretrainConfig, load_config
-from srgan.data import find_pairs
-from srgan.evaluate import bicubic, evaluate
-from srgan.images import hr_tensor
-from srgan.upscale import Upscaler
-from srgan.vgg import VGGFeatures
+from srgan.common.images import hr_tensor
+from srgan.data.pairs import find_pairs
+from srgan.evaluation.evaluate import bicubic, evaluate
+from srgan.networks.vgg import VGGFeatures
+from srgan.networks.weights import load_generator, read_metadata
+from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
+from srgan.upscaling.upscaler import Upscaler
 
 WEIGHTS = REPOSITORY / "weights"
 

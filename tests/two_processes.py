@@ -9,8 +9,8 @@ import torch
 from small_runs import KINDS, double_precision, light_runs, trainer
 from torch import Tensor
 
-from srgan import parallel
-from srgan.errors import UserError, command
+from srgan.common import parallel
+from srgan.common.errors import UserError, command
 
 # By name: what five steps are taken with, in either stage. Batch norm either spans all crops or stands still.
 VARIANTS = {"synchronised": "runtime.sync_batchnorm=true", "accumulated": "runtime.accumulate=2"}

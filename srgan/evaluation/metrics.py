@@ -7,7 +7,7 @@ import numpy as np
 from scipy.ndimage import correlate1d
 from skimage.metrics import structural_similarity
 
-from srgan.images import luminance
+from srgan.common.images import luminance
 
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from srgan.errors import UserError, about, reason
+from srgan.common.errors import UserError, about, reason
 
 Section = TypeVar("Section")
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from srgan.files import whole_file
-from srgan.images import write_image
-from srgan.pictures import Picture, onto_white, to_8bit
+from srgan.common.files import whole_file
+from srgan.common.images import write_image
+from srgan.upscaling.pictures import Picture, onto_white, to_8bit
 
 # Of a larger result, the middle is shown: shrunk to the screen, both sides would look the same.
 LARGEST_SIDE = 1280

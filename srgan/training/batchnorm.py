@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from srgan import parallel
+from srgan.common import parallel
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from srgan.files import remove_leftovers, sync, whole_file, writing
-from srgan.images import write_image
+from srgan.common.files import remove_leftovers, sync, whole_file, writing
+from srgan.common.images import write_image
 
 
 class RunFolder:

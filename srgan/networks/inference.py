@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_unshuffle
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from srgan.generator import Generator, ResidualBlock
+from srgan.networks.generator import Generator, ResidualBlock
 
 
 @torch.no_grad()

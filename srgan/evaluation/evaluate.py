@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from srgan.data import ImagePair, find_pairs
-from srgan.errors import UserError
-from srgan.metrics import Protocol
-from srgan.resize import imresize
-from srgan.upscale import Upscaler
+from srgan.common.errors import UserError
+from srgan.data.pairs import ImagePair, find_pairs
+from srgan.data.resize import imresize
+from srgan.evaluation.metrics import Protocol
+from srgan.upscaling.upscaler import Upscaler
 
 Upscale = Callable[[np.ndarray], np.ndarray]
 

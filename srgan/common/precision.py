@@ -6,8 +6,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from srgan import parallel
-from srgan.errors import UserError
+from srgan.common import parallel
+from srgan.common.errors import UserError
 
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from srgan.errors import UserError, reason
-from srgan.files import whole_file
+from srgan.common.errors import UserError, reason
+from srgan.common.files import whole_file
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
 

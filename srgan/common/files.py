@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from srgan.errors import UserError, reason
+from srgan.common.errors import UserError, reason
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from srgan import parallel
+from srgan.common import parallel
 
 
 class UserError(Exception):

@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from srgan import parallel
-from srgan.batchnorm import synchronise_batchnorm
-from srgan.checkpoint import load_generator
-from srgan.config import AdversarialConfig, Loss, PretrainConfig, Runtime
-from srgan.discriminator import Discriminator
-from srgan.errors import UserError
-from srgan.generator import Generator
-from srgan.images import hr_tensor
-from srgan.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss, phase_loss
-from srgan.precision import Precision
-from srgan.resize import imresize
-from srgan.vgg import VGGFeatures
+from srgan.common import parallel
+from srgan.common.errors import UserError
+from srgan.common.images import hr_tensor
+from srgan.common.precision import Precision
+from srgan.data.resize import imresize
+from srgan.networks.discriminator import Discriminator
+from srgan.networks.generator import Generator
+from srgan.networks.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss, phase_loss
+from srgan.networks.vgg import VGGFeatures
+from srgan.networks.weights import load_generator
+from srgan.training.batchnorm import synchronise_batchnorm
+from srgan.training.config import AdversarialConfig, Loss, PretrainConfig, Runtime
 
 
 class PretrainStage:

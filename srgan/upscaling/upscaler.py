@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from srgan.checkpoint import load_generator
-from srgan.errors import UserError
-from srgan.generator import Generator
-from srgan.inference import for_inference
-from srgan.pictures import colour_profile, to_array
-from srgan.precision import Precision, select_device
+from srgan.common.errors import UserError
+from srgan.common.precision import Precision, select_device
+from srgan.networks.generator import Generator
+from srgan.networks.inference import for_inference
+from srgan.networks.weights import load_generator
+from srgan.upscaling.pictures import colour_profile, to_array
 
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 

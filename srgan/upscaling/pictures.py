@@ -12,9 +12,9 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.PngImagePlugin import putchunk
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from srgan.errors import UserError, reason
-from srgan.files import whole_file
-from srgan.images import decoding
+from srgan.common.errors import UserError, reason
+from srgan.common.files import whole_file
+from srgan.common.images import decoding
 
 # How to save each format: little loss where there is any, and speed where there is none.
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -19,17 +19,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from srgan import parallel
-from srgan.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint, save_weights
-from srgan.config import Optimizer, PretrainConfig, differences, load_config, to_dict
-from srgan.data import CropDataset, find_pairs
-from srgan.errors import UserError, about, reason
-from srgan.evaluate import Result, bicubic, evaluate
-from srgan.images import hr_tensor, lr_tensor
-from srgan.precision import select_device
-from srgan.runlog import Log, RunFolder
-from srgan.stages import PretrainStage
-from srgan.upscale import Upscaler
+from srgan.common import parallel
+from srgan.common.errors import UserError, about, reason
+from srgan.common.images import hr_tensor, lr_tensor
+from srgan.common.precision import select_device
+from srgan.data.crops import CropDataset
+from srgan.data.pairs import find_pairs
+from srgan.evaluation.evaluate import Result, bicubic, evaluate
+from srgan.networks.weights import save_weights
+from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
+from srgan.training.config import Optimizer, PretrainConfig, differences, load_config, to_dict
+from srgan.training.runlog import Log, RunFolder
+from srgan.training.stages import PretrainStage
+from srgan.upscaling.upscaler import Upscaler
 
 
 def main(description: str, config_type: type[PretrainConfig], stage_type: type[PretrainStage], default: str) -> int:
@@ -361,7 +363,7 @@ def _loader_error(error: Exception) -> Exception:
     """What a loader's failure means to the user; a mistake of the code stays as it is."""
     if isinstance(error, UserError):
         # From a worker it comes with the worker's traceback before it.
-        return UserError(str(error).splitlines()[-1].removeprefix("srgan.errors.UserError: "))
+        return UserError(str(error).splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: "))
     if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
         return error
     return UserError(

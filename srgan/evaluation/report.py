@@ -10,12 +10,12 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from srgan import parallel
-from srgan.data import ImagePair
-from srgan.evaluate import Result, Upscale, compare
-from srgan.files import whole_file
-from srgan.images import luminance, write_image
-from srgan.metrics import Protocol
+from srgan.common import parallel
+from srgan.common.files import whole_file
+from srgan.common.images import luminance, write_image
+from srgan.data.pairs import ImagePair
+from srgan.evaluation.evaluate import Result, Upscale, compare
+from srgan.evaluation.metrics import Protocol
 
 INTERPOLATION = ("nearest", "bicubic")
 

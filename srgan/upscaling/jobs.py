@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from srgan import parallel
-from srgan.compare import compare, comparison_path, write_comparison, write_page
-from srgan.errors import UserError
-from srgan.images import EXTENSIONS, list_images, read_rgb, write_image
-from srgan.pictures import OPTIONS, Picture, read_picture, write_picture
-from srgan.resize import imresize
-from srgan.upscale import Upscaler
+from srgan.common import parallel
+from srgan.common.errors import UserError
+from srgan.common.images import EXTENSIONS, list_images, read_rgb, write_image
+from srgan.data.resize import imresize
+from srgan.upscaling.compare import compare, comparison_path, write_comparison, write_page
+from srgan.upscaling.pictures import OPTIONS, Picture, read_picture, write_picture
+from srgan.upscaling.upscaler import Upscaler
 
 
 class Source(NamedTuple):

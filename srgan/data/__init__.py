@@ -1,0 +1,1 @@
+"""From photographs to crops: pairs, degradations, the cache."""

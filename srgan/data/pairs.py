@@ -1,0 +1,159 @@
+"""Pairs of HR and LR images: the layouts of folders that they are found in."""
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from skimage.filters import gaussian
+
+from srgan.common.errors import UserError
+from srgan.common.images import list_images, read_rgb
+from srgan.data.resize import imresize
+
+DOWNLOAD = "python -m scripts.download_div2k"
+
+
+class ImagePair(NamedTuple):
+    """An HR image and its LR image; without an LR file the LR image is made by `imresize`."""
+
+    name: str
+    hr: Path
+    lr: Path | None = None
+
+    def read(self, scale: int, blur_sigma: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """(LR h x w x 3, HR scale*h x scale*w x 3), uint8; HR is cropped to a multiple of the scale.
+
+        Raises:
+            UserError: a file can't be read, or the LR file isn't the HR file's size over the scale.
+        """
+        hr = read_rgb(self.hr)
+        height, width = (side // scale for side in hr.shape[:2])
+        hr = hr[: height * scale, : width * scale]
+        if self.lr is None or blur_sigma:
+            if not height or not width:
+                raise UserError(f"{self.hr}: {hr.shape[1]} x {hr.shape[0]} pixels are too few for scale {scale}")
+            return imresize(_blur(hr, blur_sigma), 1 / scale), hr
+        lr = read_rgb(self.lr)
+        if lr.shape[:2] != (height, width):
+            raise UserError(
+                f"{self.lr}: expected {width} x {height} pixels, {self.hr.name}'s size over {scale}, "
+                f"found {lr.shape[1]} x {lr.shape[0]}"
+            )
+        return lr, hr
+
+
+def find_pairs(folder: Path, scale: int, recursive: bool = False) -> list[ImagePair]:
+    """The image pairs of a folder, by its layout, sorted by name.
+
+    `image_SRF_<scale>` (pairs `*_HR`, `*_LR`); DIV2K (`X_HR` beside `X_LR_bicubic/X<scale>/*x<scale>.png`, or its root,
+    which stands for the validation split); any other folder, or a pattern such as `photos/2024*.jpg`: every image is
+    an HR image. `skimage:coffee.png` stands for a photograph that ships inside scikit-image.
+
+    Args:
+        recursive: look into the subfolders of a plain folder, too.
+
+    Raises:
+        UserError: the folder is missing or holds no images, or a file lacks its partner.
+    """
+    if str(folder).startswith("skimage:"):
+        folder = Path(find_spec("skimage").origin).parent / "data" / str(folder).removeprefix("skimage:")
+    if folder.is_file():
+        return [ImagePair(folder.stem, folder)]
+    # A folder may have brackets in its name.
+    if glob.has_magic(str(folder)) and not folder.is_dir():
+        images = sorted(path for path in map(Path, glob.glob(str(folder))) if path.is_file())  # noqa: PTH207
+        if not images:
+            raise UserError(f"{folder}: no file has a name like this")
+        return [ImagePair(image.stem, image) for image in images]
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of images; for DIV2K: {DOWNLOAD}")
+    for inner in (folder / f"image_SRF_{scale}", folder / "DIV2K_valid_HR"):
+        if inner.is_dir():
+            folder = inner
+    if folder.name.startswith("image_SRF_"):
+        return _srf_pairs(folder, scale)
+    images = sorted(_walk(folder)) if recursive else list_images(folder)
+    if not images:
+        raise UserError(f"{folder}: no images in this folder; for DIV2K: {DOWNLOAD}")
+    lr_folder = folder.with_name(f"{folder.name.removesuffix('_HR')}_LR_bicubic") / f"X{scale}"
+    if not folder.name.endswith("_HR") or not lr_folder.is_dir():
+        return [ImagePair(image.stem, image) for image in images]
+    return _matched(images, list_images(lr_folder), scale)
+
+
+def match_pairs(hr_folder: Path, lr_folder: Path, scale: int) -> list[ImagePair]:
+    """The pairs of two folders, matched and sorted by name.
+
+    `baby.png` or `baby_HR.png` is matched with `baby.png`, `baby_LR.png` or `babyx4.png`, of any image format.
+
+    Raises:
+        UserError: a folder is missing or holds no images, or images lack their partners: they are listed.
+    """
+    images = list_images(hr_folder)
+    if not images:
+        raise UserError(f"{hr_folder}: no images in this folder")
+    return _matched(images, list_images(lr_folder), scale)
+
+
+def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
+    if folder.name != f"image_SRF_{scale}":
+        raise UserError(f"{folder}: these pairs are not of scale {scale}")
+    images = list_images(folder)
+    # Some releases keep other methods' results beside the pairs.
+    hr, lr = ([image for image in images if image.stem.endswith(f"_SRF_{scale}_{kind}")] for kind in ("HR", "LR"))
+    if not hr:
+        raise UserError(f"{folder}: expected pairs *_SRF_{scale}_HR.png and *_SRF_{scale}_LR.png, found none")
+    return _matched(hr, lr, scale)
+
+
+def _matched(hr: Sequence[Path], lr: Sequence[Path], scale: int) -> list[ImagePair]:
+    hr_by_name = _by_name(hr, rf"(_SRF_{scale})?_HR$")
+    # An HR image may itself be called box4.png.
+    plain = [image for image in lr if image.stem in hr_by_name]
+    lr_by_name = _by_name(plain, "$") | _by_name(
+        [image for image in lr if image not in plain], rf"((_SRF_{scale})?_LR|x{scale})$"
+    )
+    problems = [
+        f"{len(alone)} {kind} images without {other}: {', '.join(map(str, alone[:20]))}{' ...' * (len(alone) > 20)}"
+        for kind, other, alone in (
+            ("HR", "LR", [image for name, image in hr_by_name.items() if name not in lr_by_name]),
+            ("LR", "HR", [image for name, image in lr_by_name.items() if name not in hr_by_name]),
+        )
+        if alone
+    ]
+    if problems:
+        raise UserError("; ".join(problems))
+    return [ImagePair(name, image, lr_by_name[name]) for name, image in hr_by_name.items()]
+
+
+def _by_name(images: Iterable[Path], suffix: str) -> dict[str, Path]:
+    named = {}
+    for image in images:
+        name = re.sub(suffix, "", image.stem)
+        if name in named:
+            raise UserError(f"{named[name]} and {image}: two images of one name")
+        named[name] = image
+    return named
+
+
+def _walk(folder: Path) -> Iterable[Path]:
+    seen = set()
+    for root, folders, _ in os.walk(folder, followlinks=True):
+        # A link may lead back to a folder above it.
+        real = Path(root).resolve()
+        folders[:] = [name for name in folders if not name.startswith(".") and real not in seen]
+        if real not in seen:
+            yield from list_images(Path(root))
+        seen.add(real)
+
+
+def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    if not sigma:
+        return image
+    blurred = gaussian(image, sigma, mode="reflect", preserve_range=True, channel_axis=2)
+    return np.floor(blurred + 0.5).astype(np.uint8)

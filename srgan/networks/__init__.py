@@ -1,0 +1,1 @@
+"""The networks and their objectives, and the files that hold their weights."""

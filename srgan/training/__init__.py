@@ -1,0 +1,1 @@
+"""Configs, the two training steps and the loop that drives them."""
