@@ -192,11 +192,11 @@ def test_pictures_are_shared_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8])
 def test_shares_follow_one_another(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "size", lambda: 3)
+    monkeypatch.setattr(parallel, "world_size", lambda: 3)
     shares = []
     for rank in range(3):
         monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
-        shares.append(parallel.share(range(count)))
+        shares.append(parallel.shard(range(count)))
     assert [i for share in shares for i in share] == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 

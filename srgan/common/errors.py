@@ -1,4 +1,4 @@
-"""A user's mistakes: one line on the terminal and an exit code, never a traceback."""
+"""User errors: one line on the terminal and an exit code, never a traceback."""
 
 import functools
 import os
@@ -13,18 +13,18 @@ from srgan.common import parallel
 
 
 class UserError(Exception):
-    """Something only the user can put right: what was expected, what was found, where, what to do."""
+    """An error that only the user can fix. Its message says what was expected, what was found, where, and what to do."""
 
 
-def reason(error: BaseException) -> str:
-    """What an exception says, in one line: the system's words for an error of the system, without its number."""
+def describe(error: BaseException) -> str:
+    """An exception's message in one line; for an OSError the system's text without number and path."""
     lines = (getattr(error, "strerror", None) or str(error)).splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 @contextmanager
-def about(what: str) -> Iterator[None]:
-    """Put what a `UserError` is about before its message."""
+def error_context(what: str) -> Iterator[None]:
+    """Prefix the message of a `UserError` with what it concerns, such as a config key."""
     try:
         yield
     except UserError as error:
@@ -32,43 +32,52 @@ def about(what: str) -> Iterator[None]:
 
 
 def warn(message: str) -> None:
-    """A line on standard error that doesn't tear a progress bar."""
+    """Print a warning on stderr without breaking a progress bar."""
     tqdm.write(f"warning: {message}", file=sys.stderr)
 
 
 def command(main: Callable[[], int | None]) -> Callable[[], None]:
-    """Turn a script's `main` into a process, or into one of those that torchrun starts.
+    """Turn `main` into the entry point of a script, also under torchrun.
 
-    It ends with 0 (or what `main` returns), 2 on a `UserError`, 130 on Ctrl-C. Of several processes the first to fail
-    says why; the others end, without a word, when they miss it.
+    Exit codes: what `main` returns (None: 0), 2 on a `UserError`, 130 on Ctrl-C. Of several processes, only the first
+    to fail prints its error.
     """
 
     @functools.wraps(main)
     def run() -> None:
         try:
-            with parallel.processes():
+            with parallel.process_group():
                 code = main()
             sys.exit(code or 0)
         except UserError as error:
-            _end(f"error: {' '.join(str(error).splitlines())}", 2)
+            _exit(f"error: {' '.join(str(error).splitlines())}", 2)
         except KeyboardInterrupt:
-            _end("interrupted", 130)
+            _exit("interrupted", 130)
         except BrokenPipeError:
-            # The reader (`| head`) has gone; the interpreter must not complain of it at exit.
+            # The reader (`| head`) is gone; keep the interpreter from reporting it again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except Exception as error:
             if parallel.is_lost_connection(error):
-                _end("error: another process has ended; torchrun says which and how", 2)
-            if not parallel.is_heard():
+                _exit("error: another process has ended; torchrun says which and how", 2)
+            if not _may_report():
                 sys.exit(1)
             raise
 
     return run
 
 
-def _end(message: str, code: int) -> NoReturn:
-    if parallel.is_heard():
-        # The main process's progress bar may stand in the line.
+def _exit(message: str, code: int) -> NoReturn:
+    if _may_report():
+        # The main process's progress bar may be on the current line.
         print(message if parallel.is_main() else f"\n{message}", file=sys.stderr)
     sys.exit(code)
+
+
+def _may_report() -> bool:
+    """Whether this process's error is to be printed: what follows from it in other processes is not."""
+    first = parallel.claim_first_failure()
+    if first:
+        # All but the main process were silenced when they joined the group.
+        sys.stderr = sys.__stderr__
+    return first

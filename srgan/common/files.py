@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from srgan.common.errors import UserError, reason
+from srgan.common.errors import UserError, describe
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path}: can't be written: {reason(error)}") from error
+        raise UserError(f"{path}: can't be written: {describe(error)}") from error
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from srgan.common.errors import UserError, reason
+from srgan.common.errors import UserError, describe
 from srgan.common.files import whole_file
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
@@ -28,7 +28,7 @@ def list_images(folder: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        raise UserError(f"{folder}: expected a folder of images: {reason(error)}") from error
+        raise UserError(f"{folder}: expected a folder of images: {describe(error)}") from error
     # A dangling link stays in, so that somebody hears of it.
     return [p for p in entries if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".") and not p.is_dir()]
 
@@ -52,7 +52,7 @@ def decoding(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: more pixels than Pillow opens safely ({error})") from error
     except Exception as error:
         # Pillow's many decoders raise what they like at a damaged file.
-        raise UserError(f"{path}: can't be read as an image: {reason(error)}") from error
+        raise UserError(f"{path}: can't be read as an image: {describe(error)}") from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -105,7 +105,7 @@ def write_image(path: Path, image: np.ndarray | Image.Image, **options: object) 
         try:
             image.save(part, **options)
         except ValueError as error:
-            raise UserError(f"{path}: can't be written: {reason(error)}") from error
+            raise UserError(f"{path}: can't be written: {describe(error)}") from error
 
 
 def lr_tensor(images: np.ndarray | Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Several processes, one a GPU, as `torchrun` starts them; without it everything here is that of one process."""
+"""Data-parallel training with one process per GPU under `torchrun`; without it, everything here acts as one process."""
 
 import os
 import sys
@@ -15,39 +15,40 @@ from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 
-# The others wait while one process decodes a million photographs. A process that ends is noticed at once all the same.
-PATIENCE = timedelta(days=2)
+# Long enough for one process to decode a million photographs while the others wait; a dead process is noticed at once
+# whatever the timeout.
+TIMEOUT = timedelta(days=2)
 
 
 @contextmanager
-def processes() -> Iterator[None]:
-    """Join the processes that torchrun started, if it did. Only the main one writes to the terminal from here on."""
+def process_group() -> Iterator[None]:
+    """Join torchrun's process group, if there is one. Inside, only the main process writes to the terminal."""
     if not dist.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
         yield
         return
-    # With a backend for either device, what lies on the CPU is exchanged without waiting for the GPU.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    # With a backend for each device, CPU tensors are exchanged without waiting for the GPU.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
     if not is_main():
-        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open to the end of the process
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - stays open until the process ends
     yield
-    # After a failure this process must end, since the others wait for it. Otherwise they end together: torchrun takes
-    # any exit code but 0 for a failure and stops the rest.
+    # Reached only on success, so that a failing process ends at once and the others notice. On success they end together:
+    # torchrun takes any exit code but 0 for a failure and stops the rest.
     dist.barrier()
     dist.destroy_process_group()
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """This process's rank, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def size() -> int:
-    """How many processes there are."""
+def world_size() -> int:
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def local_rank() -> int:
-    """This process's number on its machine, which is that of its GPU."""
+    """This process's rank on its machine, which is also the index of its GPU."""
     return int(os.environ["LOCAL_RANK"]) if dist.is_initialized() else 0
 
 
@@ -56,94 +57,91 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def is_heard() -> bool:
-    """Whether this process, which fails, is the first to: it may speak, and what follows from its end elsewhere not."""
-    if size() == 1:
+def claim_first_failure() -> bool:
+    """Whether this process is the first to fail; only the first call in any process of the group returns True."""
+    if world_size() == 1:
         return True
-    # torchrun's own store, which outlives the processes and, where it is told to, starts them again.
+    # torchrun's store outlives the processes, and serves them again if torchrun restarts them.
     store, attempt = dist.distributed_c10d._get_default_store(), os.environ["TORCHELASTIC_RESTART_COUNT"]
     try:
-        first = store.add(f"failed in attempt {attempt}", 1) == 1
+        return store.add(f"failed in attempt {attempt}", 1) == 1
     except RuntimeError:
-        # The machine that held it has gone, so somebody has failed before.
-        first = False
-    if first:
-        sys.stderr = sys.__stderr__
-    return first
+        # The machine that hosts the store is gone, so another process has failed already.
+        return False
 
 
 def is_lost_connection(error: Exception) -> bool:
-    """Whether an error of torch says that another process can't be reached any more."""
-    return size() > 1 and (isinstance(error, dist.DistError) or "gloo/transport" in str(error))
+    """Whether an exception raised by torch means that another process is gone."""
+    return world_size() > 1 and (isinstance(error, dist.DistError) or "gloo/transport" in str(error))
 
 
 def from_main(work: Callable[[], T]) -> T:
-    """Do work in the main process alone; its result, on the CPU, goes to all."""
+    """Run `work` in the main process only and broadcast its result, which must be on the CPU."""
     results = [work() if is_main() else None]
-    if size() > 1:
+    if world_size() > 1:
         dist.broadcast_object_list(results)
     return results[0]
 
 
-def in_turn(work: Callable[[], T]) -> T:
-    """Let every process do the work: first the main one, then one on each other machine, then the rest.
+def main_process_first(work: Callable[[], T]) -> T:
+    """Run `work` in every process: the main one first, then one on each other machine, then the rest.
 
-    So what the first has written to a disk the others find there, whichever machines share it.
+    So files that one process writes (a cache, a download) are there for the others, on shared and on local disks.
     """
-    if size() == 1:
+    if world_size() == 1:
         return work()
-    own_turn = 0 if is_main() else 1 if local_rank() == 0 else 2
-    for turn in range(3):
-        if turn == own_turn:
+    own_round = 0 if is_main() else 1 if local_rank() == 0 else 2
+    for current in range(3):
+        if current == own_round:
             result = work()
         dist.barrier()
     return result
 
 
-def share(items: Sequence[T]) -> Sequence[T]:
-    """This process's part of a sequence; the parts follow one another and differ in length by one at most."""
-    start, end = (len(items) * r // size() for r in (rank(), rank() + 1))
+def shard(items: Sequence[T]) -> Sequence[T]:
+    """This process's contiguous shard of a sequence; shards differ in length by at most one."""
+    start, end = (len(items) * r // world_size() for r in (rank(), rank() + 1))
     return items[start:end]
 
 
 def gather(items: list[T]) -> list[T]:
-    """The items of all processes, those of the first first: what `share` has parted."""
-    if size() == 1:
+    """The items of all processes in the order of their ranks: the inverse of `shard`."""
+    if world_size() == 1:
         return items
-    parts = [[]] * size()
-    dist.all_gather_object(parts, items)
-    return [item for part in parts for item in part]
+    shards = [[]] * world_size()
+    dist.all_gather_object(shards, items)
+    return [item for shard in shards for item in shard]
 
 
-def highest(number: int) -> int:
-    """The highest of all processes' numbers. The devices need not have finished for it."""
-    if size() == 1:
+def all_reduce_max(number: int) -> int:
+    """The maximum over all processes. Exchanged between CPUs, so it doesn't wait for the GPU."""
+    if world_size() == 1:
         return number
     numbers = torch.tensor(number)
     dist.all_reduce(numbers, dist.ReduceOp.MAX)
     return int(numbers)
 
 
-def mean(tensor: Tensor) -> Tensor:
-    """The mean of all processes' tensors."""
-    if size() == 1:
+def all_reduce_mean(tensor: Tensor) -> Tensor:
+    """The mean over all processes."""
+    if world_size() == 1:
         return tensor
     tensor = tensor.clone()
     dist.all_reduce(tensor)
-    return tensor / size()
+    return tensor / world_size()
 
 
 def distributed(network: nn.Module) -> nn.Module:
-    """The network as it is called in training, so that all processes' gradients meet in their mean: itself if alone."""
-    if size() == 1:
+    """The network wrapped in DDP, which averages gradients over all processes; the network itself if there is only one."""
+    if world_size() == 1:
         return network
     network = DistributedDataParallel(network)
-    # Two calls before one backward pass, as of the discriminator, don't survive buffers that are written between them.
-    # Not as an argument, whose name changed.
+    # Broadcasting would overwrite buffers between the discriminator's two forward passes, which one backward pass needs.
+    # Set as an attribute, since the argument's name differs between versions of PyTorch.
     network.broadcast_buffers = False
     return network
 
 
-def gradients_meet(network: nn.Module, now: bool) -> AbstractContextManager:
-    """Whether the gradients of a `distributed` network meet in this backward pass, or add up first."""
-    return nullcontext() if now or not isinstance(network, DistributedDataParallel) else network.no_sync()
+def gradient_sync(network: nn.Module, enabled: bool) -> AbstractContextManager:
+    """DDP's `no_sync` unless enabled: for all but the last of several accumulated backward passes."""
+    return nullcontext() if enabled or not isinstance(network, DistributedDataParallel) else network.no_sync()

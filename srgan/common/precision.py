@@ -22,7 +22,7 @@ def select_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this PyTorch finds no CUDA device; take --device cpu or auto")
-    if name == "cuda" and parallel.size() > 1:
+    if name == "cuda" and parallel.world_size() > 1:
         if parallel.local_rank() >= torch.cuda.device_count():
             raise UserError(
                 f"expected a GPU for each process of this machine, found {torch.cuda.device_count()}: "

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from srgan.common.errors import UserError, reason, warn
+from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import remove_leftovers, whole_file
 from srgan.common.images import image_size
 from srgan.data.pairs import ImagePair
@@ -35,7 +35,7 @@ class CachedPair(NamedTuple):
             pixels = np.memmap(self.path, np.uint8, mode="r", shape=_bytes(self.height, self.width, scale))
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{self.path}: the decoded image is gone: {reason(error)}; run again with --resume to decode it anew"
+                f"{self.path}: the decoded image is gone: {describe(error)}; run again with --resume to decode it anew"
             ) from error
         split = self.height * self.width * 3
         lr_shape = (self.height // scale, self.width // scale, 3)
@@ -112,7 +112,7 @@ class PairCache:
                     if entry.stat().st_size == _bytes(pair.height, pair.width, self.scale):
                         found[match[1]] = pair
         except OSError as error:
-            raise UserError(f"{self.folder}: the cache of decoded images can't be used: {reason(error)}") from error
+            raise UserError(f"{self.folder}: the cache of decoded images can't be used: {describe(error)}") from error
         return found
 
     def _source(self, pair: ImagePair) -> Source | UserError:
@@ -123,7 +123,7 @@ class PairCache:
                 stat = path.stat()
                 facts += [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
         except (UserError, OSError) as error:
-            return error if isinstance(error, UserError) else UserError(f"{pair.hr}: {reason(error)}")
+            return error if isinstance(error, UserError) else UserError(f"{pair.hr}: {describe(error)}")
         return Source(pair, hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest(), size)
 
     def _reserve(self, new: Sequence[Source]) -> None:

@@ -45,7 +45,7 @@ def run_benchmarks(
     """
     rows = []
     images = [(dataset, i, pair) for dataset, pairs in benchmarks.items() for i, pair in enumerate(pairs)]
-    progress = tqdm(parallel.share(images), unit="image", disable=None)
+    progress = tqdm(parallel.shard(images), unit="image", disable=None)
     for dataset, i, pair in progress:
         progress.set_description(dataset)
         (results,) = compare(methods, [pair], scale, protocol)

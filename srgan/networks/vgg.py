@@ -107,7 +107,7 @@ def _download(layer: str) -> dict[str, Tensor]:
     weights = VGG19_Weights.IMAGENET1K_V1
     cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
-        return parallel.in_turn(lambda: weights.get_state_dict(progress=True, check_hash=True))
+        return parallel.main_process_first(lambda: weights.get_state_dict(progress=True, check_hash=True))
     except (OSError, RuntimeError, urllib.error.URLError) as error:
         raise UserError(
             f"{layer} needs VGG19's ImageNet weights and they could not be downloaded ({error}); "

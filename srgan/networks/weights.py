@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from srgan.common.errors import UserError, reason
+from srgan.common.errors import UserError, describe
 from srgan.common.files import whole_file
 from srgan.networks.generator import Generator
 
@@ -94,7 +94,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             "expected the `state_dict()` of a network"
         ) from error
     except Exception as error:
-        raise UserError(f"{path}: damaged, or no file of tensors: {reason(error)}") from error
+        raise UserError(f"{path}: damaged, or no file of tensors: {describe(error)}") from error
     if isinstance(state, dict) and "stage" in state:
         state = state["stage"]["exported"]
     for key in ("state_dict", "params_ema", "params"):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srgan.common.errors import UserError, reason, warn
+from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import sync, whole_file
 
 
@@ -54,7 +54,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             if not isinstance(state, dict) or not {"config", "iteration", "stage"} <= state.keys():
                 raise UserError("it is not a training checkpoint of this project")
         except Exception as error:  # noqa: BLE001 - a damaged pickle raises whatever its bytes happen to spell
-            problems.append(f"{candidate}: {reason(error)}")
+            problems.append(f"{candidate}: {describe(error)}")
             continue
         if problems:
             warn(f"{problems[0]}; going back to {candidate.name}, iteration {state['iteration']}")

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from srgan.common.errors import UserError, about, reason
+from srgan.common.errors import UserError, describe, error_context
 
 Section = TypeVar("Section")
 
@@ -169,13 +169,13 @@ def load_config(kind: type[Section], path: Path, overrides: Sequence[str] = ()) 
     try:
         tree = _yaml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UserError(f"{path}: expected a config: {reason(error)}") from error
+        raise UserError(f"{path}: expected a config: {describe(error)}") from error
     except ValueError as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         found = "an empty file" if tree is None else type(tree).__name__
         raise UserError(f"{path}: expected `key: value` lines, found {found}")
-    with about(" with ".join([str(path), *overrides])):
+    with error_context(" with ".join([str(path), *overrides])):
         for override in overrides:
             _override(tree, override)
         return parse(kind, tree)

@@ -75,7 +75,7 @@ class PretrainStage:
         network.zero_grad(set_to_none=self.accumulate == 1)
         chunks = zip(*(tensor.chunk(self.accumulate) for tensor in batch), strict=True)
         for i, part in enumerate(chunks, 1):
-            with parallel.gradients_meet(network, i == self.accumulate):
+            with parallel.gradient_sync(network, i == self.accumulate):
                 yield part
 
     def _generate(self, lr: Tensor) -> Tensor:
@@ -256,7 +256,7 @@ def float_tensors(network: nn.Module) -> list[Tensor]:
 
 def for_training(network: nn.Module, config: Runtime) -> nn.Module:
     """The network as a step calls it under this config: changed in place, and wrapped; its state stays as it is."""
-    if config.sync_batchnorm and parallel.size() > 1:
+    if config.sync_batchnorm and parallel.world_size() > 1:
         synchronise_batchnorm(network)
     if config.compile:
         compile_network(network)

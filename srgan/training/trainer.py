@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from srgan.common import parallel
-from srgan.common.errors import UserError, about, reason
+from srgan.common.errors import UserError, describe, error_context
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.common.precision import select_device
 from srgan.data.crops import CropDataset
@@ -105,7 +105,7 @@ class Trainer:
         state = parallel.from_main(lambda: self._checkpoint(resume, allow_config_change))
         if parallel.is_main():
             self.folder.remove_leftovers()
-        with about("validation.folders"):
+        with error_context("validation.folders"):
             self.pairs = [
                 pair
                 for folder in config.validation.folders
@@ -114,8 +114,8 @@ class Trainer:
         self.stage = stage_type(config, device)
         if state:
             self._load(state)
-        with about("data"):
-            self.dataset = parallel.in_turn(self._dataset)
+        with error_context("data"):
+            self.dataset = parallel.main_process_first(self._dataset)
             counts = parallel.gather([len(self.dataset)])
             if len(set(counts)) > 1:
                 raise UserError(f"expected the same photographs on every machine, found {counts} by process")
@@ -123,7 +123,7 @@ class Trainer:
             self.folder.save_config(to_dict(config))
 
     def _check_batch(self) -> None:
-        batch, processes, parts = self.config.optimizer.batch, parallel.size(), self.config.runtime.accumulate
+        batch, processes, parts = self.config.optimizer.batch, parallel.world_size(), self.config.runtime.accumulate
         if batch % (processes * parts):
             raise UserError(
                 "optimizer.batch: expected a multiple of the number of processes times runtime.accumulate, "
@@ -166,7 +166,7 @@ class Trainer:
         if self.iteration >= total:
             print(f"{self.folder.path} is finished: {self.iteration} of {total} iterations")
             return 0
-        processes = f"{parallel.size()} processes, " if parallel.size() > 1 else ""
+        processes = f"{parallel.world_size()} processes, " if parallel.world_size() > 1 else ""
         print(
             f"{self.folder.path}: {processes}{self.device.type}, {self.stage.summary}, {len(self.dataset)} photographs"
         )
@@ -179,7 +179,7 @@ class Trainer:
             stopped_by = self._train(total)
         except torch.OutOfMemoryError as error:
             raise UserError(
-                f"the device's memory is full: {reason(error)}; "
+                f"the device's memory is full: {describe(error)}; "
                 "try a smaller optimizer.batch or data.crop, or a larger runtime.accumulate, "
                 "with --resume --allow-config-change"
             ) from error
@@ -189,7 +189,9 @@ class Trainer:
             if parallel.is_main():
                 self.log.close()
         if self.iteration < total:
-            command = " the same torchrun command and --resume" if parallel.size() > 1 else f":\n{resume_command()}"
+            command = (
+                " the same torchrun command and --resume" if parallel.world_size() > 1 else f":\n{resume_command()}"
+            )
             print(f"stopped at iteration {self.iteration} of {total}; go on with{command}")
             return 128 + stopped_by
         print(f"finished: weights in {self.folder.weights}, curves in {self.folder.curves}")
@@ -209,7 +211,7 @@ class Trainer:
 
                 # Looked at once: a signal between the lines below would end the run without its checkpoint.
                 # Each process may get one in a step of its own, or none; they stop after the same step.
-                last, stop = self.iteration == total, parallel.highest(self.stop_signal)
+                last, stop = self.iteration == total, parallel.all_reduce_max(self.stop_signal)
                 log, save, validate = (
                     last or self.iteration % every == 0
                     for every in (config.log.every, config.log.checkpoint, config.validation.every)
@@ -234,7 +236,7 @@ class Trainer:
         crops = (range(start, start + batch) for start in range(self.iteration * batch, total * batch, batch))
         loader = DataLoader(
             self.dataset,
-            batch_sampler=map(parallel.share, crops),
+            batch_sampler=map(parallel.shard, crops),
             num_workers=data.workers,
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_outlive_the_first_signal,
@@ -264,7 +266,7 @@ class Trainer:
             UserError: a loss or a weight is not finite; nothing is saved.
         """
         # The sums stay those of all processes, for a checkpoint that any number of them goes on from.
-        self.sums = dict(zip(self.sums, parallel.mean(torch.stack([*self.sums.values()])), strict=True))
+        self.sums = dict(zip(self.sums, parallel.all_reduce_mean(torch.stack([*self.sums.values()])), strict=True))
         means = {name: float(total) / (self.iteration - self.logged) for name, total in self.sums.items()}
         spoiled = [f"{name} became {mean}" for name, mean in means.items() if not math.isfinite(mean)]
         # A finite loss may have had gradients that were not.
@@ -345,7 +347,7 @@ class Trainer:
     def _stop(self, number: int, frame: object) -> None:
         """First signal: finish the step and save. A second one ends the process at once."""
         self.stop_signal = number
-        alone = parallel.size() == 1
+        alone = parallel.world_size() == 1
         for handled in (signal.SIGINT, signal.SIGTERM):
             # torchrun passes on what a job scheduler has sent to all processes already; it ends them itself after 30 s.
             signal.signal(handled, signal.SIG_DFL if alone else signal.SIG_IGN)
@@ -367,7 +369,7 @@ def _loader_error(error: Exception) -> Exception:
     if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
         return error
     return UserError(
-        f"the data loader failed: {reason(error)}; the usual cause is too little memory, or too small a /dev/shm: "
+        f"the data loader failed: {describe(error)}; the usual cause is too little memory, or too small a /dev/shm: "
         "try a smaller data.workers, with --resume --allow-config-change"
     )
 

@@ -138,7 +138,7 @@ def run(upscaler: Upscaler, jobs: list[Job], page: Path | None = None, skip_exis
     """
     failures: list[UserError] = []
     comparisons, done, skipped = [], [], []
-    for job in tqdm(parallel.share(jobs), unit="image", disable=len(jobs) == 1):
+    for job in tqdm(parallel.shard(jobs), unit="image", disable=len(jobs) == 1):
         with _reporting(failures):
             if skip_existing and job.target.exists():
                 skipped.append(job)

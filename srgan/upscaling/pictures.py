@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.PngImagePlugin import putchunk
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from srgan.common.errors import UserError, reason
+from srgan.common.errors import UserError, describe
 from srgan.common.files import whole_file
 from srgan.common.images import decoding
 
@@ -133,7 +133,7 @@ def write_picture(path: Path, picture: Picture) -> None:
                 options = _animation_options(picture, suffix, more) if more else {}
                 first.save(part, **OPTIONS[suffix], **picture.carried, **options)
         except (ValueError, struct.error) as error:
-            raise UserError(f"{path}: can't be written as {suffix}: {reason(error)}") from error
+            raise UserError(f"{path}: can't be written as {suffix}: {describe(error)}") from error
 
 
 def to_8bit(array: np.ndarray) -> np.ndarray:
