@@ -13,7 +13,7 @@ from srgan.common import parallel
 
 
 class UserError(Exception):
-    """An error that only the user can fix. Its message says what was expected, what was found, where, and what to do."""
+    """An error that only the user can fix; says what was expected, what was found, where, and what to do."""
 
 
 def describe(error: BaseException) -> str:

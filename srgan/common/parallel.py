@@ -31,7 +31,7 @@ def process_group() -> Iterator[None]:
     if not is_main():
         sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - stays open until the process ends
     yield
-    # Reached only on success, so that a failing process ends at once and the others notice. On success they end together:
+    # Not after a failure: that process must end at once, since the others wait for it. Otherwise all end together, since
     # torchrun takes any exit code but 0 for a failure and stops the rest.
     dist.barrier()
     dist.destroy_process_group()
@@ -132,11 +132,11 @@ def all_reduce_mean(tensor: Tensor) -> Tensor:
 
 
 def distributed(network: nn.Module) -> nn.Module:
-    """The network wrapped in DDP, which averages gradients over all processes; the network itself if there is only one."""
+    """The network in DDP, which averages gradients over all processes; as it is if there is only one."""
     if world_size() == 1:
         return network
     network = DistributedDataParallel(network)
-    # Broadcasting would overwrite buffers between the discriminator's two forward passes, which one backward pass needs.
+    # Broadcasting would overwrite buffers between the discriminator's two forward passes, before their backward pass.
     # Set as an attribute, since the argument's name differs between versions of PyTorch.
     network.broadcast_buffers = False
     return network

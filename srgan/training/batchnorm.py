@@ -15,7 +15,7 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         # Both moments go in one all-reduce, so they are taken about the running mean, which is equal in all processes:
-        # about zero, E[x^2] - E[x]^2 would lose digits. The running mean is fp32, so all of this is, under autocast too.
+        # about zero, E[x^2] - E[x]^2 would lose digits. The running mean is fp32, and so is all of this under autocast.
         centred = x - self.running_mean.view(1, -1, 1, 1)
         moments = torch.stack([centred.mean((0, 2, 3)), centred.square().mean((0, 2, 3))])
         mean, square = _AllReduceMean.apply(moments)
