@@ -60,7 +60,7 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
         except Exception as error:
             if parallel.is_lost_connection(error):
                 _exit("error: another process has ended; torchrun says which and how", 2)
-            if not _may_report():
+            if not parallel.claim_first_failure():
                 sys.exit(1)
             raise
 
@@ -68,16 +68,7 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
 
 
 def _exit(message: str, code: int) -> NoReturn:
-    if _may_report():
+    if parallel.claim_first_failure():
         # The main process's progress bar may be on the current line.
         print(message if parallel.is_main() else f"\n{message}", file=sys.stderr)
     sys.exit(code)
-
-
-def _may_report() -> bool:
-    """Whether this process's error is to be printed: what follows from it in other processes is not."""
-    first = parallel.claim_first_failure()
-    if first:
-        # All but the main process were silenced when they joined the group.
-        sys.stderr = sys.__stderr__
-    return first

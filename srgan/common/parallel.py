@@ -1,9 +1,8 @@
 """Data-parallel training with one process per GPU under `torchrun`; without it, everything here acts as one process."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -28,11 +27,14 @@ def process_group() -> Iterator[None]:
         return
     # With a backend for each device, CPU tensors are exchanged without waiting for the GPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
-    if not is_main():
-        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - stays open until the process ends
-    yield
-    # Not after a failure: that process must end at once, since the others wait for it. Otherwise all end together, since
-    # torchrun takes any exit code but 0 for a failure and stops the rest.
+    with ExitStack() as stack:
+        if not is_main():
+            nowhere = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(redirect_stdout(nowhere))
+            stack.enter_context(redirect_stderr(nowhere))
+        yield
+    # A process that fails ends at once, since the others wait for it. Those that succeed end together, since torchrun
+    # takes any exit code but 0 for a failure and stops the rest.
     dist.barrier()
     dist.destroy_process_group()
 
