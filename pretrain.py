@@ -2,9 +2,9 @@
 """Train SRResNet, the generator, by a content loss alone."""
 
 from srgan.common.errors import command
+from srgan.training.commands import main
 from srgan.training.config import PretrainConfig
 from srgan.training.stages import PretrainStage
-from srgan.training.trainer import main
 
 
 @command

@@ -2,9 +2,9 @@
 """Train SRGAN: the generator, started from SRResNet's weights, and the discriminator in turn."""
 
 from srgan.common.errors import command
+from srgan.training.commands import main
 from srgan.training.config import AdversarialConfig
 from srgan.training.stages import AdversarialStage
-from srgan.training.trainer import main
 
 
 @command

@@ -8,9 +8,9 @@ import yaml
 from conftest import REPOSITORY
 
 from srgan.common.errors import UserError
+from srgan.training.commands import main
 from srgan.training.config import AdversarialConfig, PretrainConfig, differences, load_config, parse, to_dict
 from srgan.training.stages import PretrainStage
-from srgan.training.trainer import main
 
 MISTAKES = {
     # the file as a whole

@@ -19,6 +19,8 @@ from srgan.common.errors import UserError
 from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import load_checkpoint
+from srgan.training.config import PretrainConfig, load_config
+from srgan.training.loader import load_photographs
 from srgan.training.trainer import Trainer
 
 
@@ -168,7 +170,7 @@ def test_run_folder_that_cannot_be_made(tmp_path: Path, photographs: Path) -> No
 )
 def test_missing_folders_name_their_key(tmp_path: Path, photographs: Path, override: str, message: str) -> None:
     with pytest.raises(UserError, match=f"^{message}"):
-        trainer(write_config(tmp_path, photographs), tmp_path, override)
+        trainer(write_config(tmp_path, photographs), tmp_path, override).run()
 
 
 def test_missing_initial_weights(tmp_path: Path, photographs: Path) -> None:
@@ -185,11 +187,11 @@ def test_bad_photograph_is_left_out_or_fatal(
 ) -> None:
     copy = shutil.copytree(photographs, tmp_path / "photographs")
     (copy / "zero.png").touch()
-    config = write_config(tmp_path, copy)
-    assert len(trainer(config, tmp_path).dataset) == 4
+    config = load_config(PretrainConfig, write_config(tmp_path, copy))
+    assert len(load_photographs(config)) == 4
     assert capsys.readouterr().err.count("zero.png") == 1
     with pytest.raises(UserError, match=r"data: .*zero\.png: expected an image"):
-        trainer(config, tmp_path, "data.strict=true")
+        load_photographs(load_config(PretrainConfig, tmp_path / "config.yaml", ["data.strict=true"]))
 
 
 def test_bad_validation_image_is_fatal(tmp_path: Path, photographs: Path) -> None:

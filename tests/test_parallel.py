@@ -147,7 +147,7 @@ def test_batch_without_equal_parts(run: Path) -> None:
 def test_machines_with_other_photographs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "gather", lambda counts: [*counts, 3])
     with pytest.raises(UserError, match=r"data: expected the same photographs on every machine, found \[4, 3\]"):
-        trainer(run.parent / "config.yaml", run.parent)
+        trainer(run.parent / "config.yaml", run.parent).run()
 
 
 # Images

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from srgan.common import parallel
 from srgan.common.errors import UserError, command
+from srgan.training.loader import load_batches, load_photographs
 
 # By name: what five steps are taken with, in either stage. Batch norm either spans all crops or stands still.
 VARIANTS = {"synchronised": "runtime.sync_batchnorm=true", "accumulated": "runtime.accumulate=2"}
@@ -27,7 +29,7 @@ def five_steps(folder: Path, script: str, variant: str, *overrides: str) -> dict
         if variant == "accumulated":
             for network in networks:
                 network.eval()
-        for batch in run._batches(5):
+        for batch in islice(load_batches(load_photographs(run.config), run.config, 0, False), 5):
             run.stage.step(*(crops.double() for crops in run._to_device(*batch)))
     return {f"{i}.{name}": tensor for i, n in enumerate(networks) for name, tensor in n.state_dict().items()}
 

@@ -1,56 +1,29 @@
 """One training loop for either stage: data, steps, schedule, validation, checkpoints, resume."""
 
-import argparse
 import math
 import os
 import shlex
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import yaml
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from srgan.common import parallel
-from srgan.common.errors import UserError, describe, error_context
+from srgan.common.errors import UserError, describe
 from srgan.common.images import hr_tensor, lr_tensor
-from srgan.common.precision import select_device
-from srgan.data.crops import CropDataset
-from srgan.data.pairs import find_pairs
-from srgan.evaluation.evaluate import Result, bicubic, evaluate
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
-from srgan.training.config import Optimizer, PretrainConfig, differences, load_config, to_dict
+from srgan.training.config import Optimizer, PretrainConfig, differences, to_dict
+from srgan.training.loader import load_batches, load_photographs
 from srgan.training.runlog import Log, RunFolder
 from srgan.training.stages import PretrainStage
+from srgan.training.validation import ValidationSet
 from srgan.upscaling.upscaler import Upscaler
-
-
-def main(description: str, config_type: type[PretrainConfig], stage_type: type[PretrainStage], default: str) -> int:
-    """The command line of `pretrain.py` and `train.py`. Returns the exit code."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--config", type=Path, default=default, help=f"YAML file (default: {default})")
-    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
-    parser.add_argument("--allow-config-change", action="store_true", help="resume although the config has changed")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--runs", type=Path, default="runs", help="folder of the run folders (default: runs)")
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="such as optimizer.lr=2e-4")
-    args = parser.parse_intermixed_args()
-    config = load_config(config_type, args.config, args.overrides)
-    if args.dry_run:
-        print(yaml.safe_dump(to_dict(config), sort_keys=False), end="")
-        return 0
-    device = select_device(args.device)
-    return Trainer(config, stage_type, device, args.runs, args.resume, args.allow_config_change).run()
 
 
 def learning_rate(iteration: int, config: Optimizer) -> float:
@@ -63,7 +36,7 @@ def learning_rate(iteration: int, config: Optimizer) -> float:
 
 
 class Trainer:
-    """Drives one stage through its iterations, in a run folder: takes up its checkpoint, or begins it.
+    """Drives one stage through its iterations, in a run folder: continues its checkpoint, or begins it.
 
     A batch is a function of the seed and the iteration (see `CropDataset`), so a checkpoint needs no random states.
     Of several processes each computes its part of the batch, and the main one alone touches the run folder.
@@ -73,13 +46,13 @@ class Trainer:
         stage_type: what a step is.
         device: where the stage computes.
         runs: the folder of the run folders.
-        resume: go on from the run's last checkpoint, if there is one.
+        resume: continue from the run's last checkpoint, if there is one.
         allow_config_change: resume although the config differs from the checkpoint's.
 
     Raises:
         UserError: a run is there and is not to be resumed, or its config differs, or its checkpoints are damaged;
-            or the data, the initial weights or the run folder are not as they should be; or the batch has no equal
-            parts for the processes.
+            or the validation images, the initial weights or the run folder are not as they should be; or the batch
+            can't be divided equally among the processes.
     """
 
     def __init__(
@@ -88,37 +61,27 @@ class Trainer:
         stage_type: type[PretrainStage],
         device: torch.device,
         runs: Path,
+        *,
         resume: bool = False,
         allow_config_change: bool = False,
     ) -> None:
         self.config, self.device = config, device
         # All batches have one shape, so cuDNN's search for the fastest kernels pays.
         torch.backends.cudnn.benchmark = True
-        self.scale = config.generator.scale
         self.iteration = self.logged = 0  # the last iteration, and that of the log's last row
         self.seconds, self.best = 0.0, -math.inf
         self.sums: dict[str, Tensor] = {}
         self.stop_signal = 0  # the number of the one that is to stop the run
         self._check_batch()
-        # What can go wrong at once comes before what takes long: networks, VGG weights, decoding.
+        # What fails at once comes before what takes long: networks and VGG weights here, decoding in `run`.
         self.folder = RunFolder(runs, config.name)
         state = parallel.from_main(lambda: self._checkpoint(resume, allow_config_change))
         if parallel.is_main():
             self.folder.remove_leftovers()
-        with error_context("validation.folders"):
-            self.pairs = [
-                pair
-                for folder in config.validation.folders
-                for pair in find_pairs(Path(folder), self.scale)[: config.validation.images]
-            ]
+        self.validation = ValidationSet(config.validation, config.generator.scale)
         self.stage = stage_type(config, device)
         if state:
             self._load(state)
-        with error_context("data"):
-            self.dataset = parallel.main_process_first(self._dataset)
-            counts = parallel.gather([len(self.dataset)])
-            if len(set(counts)) > 1:
-                raise UserError(f"expected the same photographs on every machine, found {counts} by process")
         if parallel.is_main():
             self.folder.save_config(to_dict(config))
 
@@ -129,12 +92,6 @@ class Trainer:
                 "optimizer.batch: expected a multiple of the number of processes times runtime.accumulate, "
                 f"{processes} x {parts}, found {batch}"
             )
-
-    def _dataset(self) -> CropDataset:
-        data = self.config.data
-        return CropDataset(
-            data.folders, self.scale, data.crop, data.cache, self.config.runtime.seed, data.blur_sigma, data.strict
-        )
 
     def _checkpoint(self, resume: bool, allow_config_change: bool) -> dict[str, Any] | None:
         """The state to go on from, if there is one and it is wanted."""
@@ -160,19 +117,20 @@ class Trainer:
         """Train to the last iteration, or to a signal. Returns the exit code: 0, 130 (SIGINT) or 143 (SIGTERM).
 
         Raises:
-            UserError: a loss or a weight is not finite, a worker died, the data are gone, the disk or memory is full.
+            UserError: the photographs can't be used, a loss or a weight is not finite, a worker died, or the disk or
+                memory is full.
         """
         total = self.config.optimizer.iterations
         if self.iteration >= total:
             print(f"{self.folder.path} is finished: {self.iteration} of {total} iterations")
             return 0
+        self.dataset = load_photographs(self.config)
         processes = f"{parallel.world_size()} processes, " if parallel.world_size() > 1 else ""
         print(
             f"{self.folder.path}: {processes}{self.device.type}, {self.stage.summary}, {len(self.dataset)} photographs"
         )
         if parallel.is_main():
-            # Bicubic's scores are the line to cross in every curve.
-            self.bicubic = _means(evaluate(bicubic(self.scale), self.pairs, self.scale))
+            self.bicubic = self.validation.bicubic()
             self.log = Log(self.folder, [*self.stage.loss_names, "lr", "psnr", "ssim", "seconds"], self.iteration)
         handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -202,7 +160,7 @@ class Trainer:
         config = self.config
         self.clock = time.monotonic() - self.seconds
         with tqdm(total=total, initial=self.iteration, unit="it", desc=config.name, smoothing=0.05) as progress:
-            for lr, hr in self._batches(total):
+            for lr, hr in load_batches(self.dataset, config, self.iteration, self.device.type == "cuda"):
                 self.iteration += 1
                 self.stage.set_learning_rate(learning_rate(self.iteration, config.optimizer))
                 losses = self.stage.step(*self._to_device(lr, hr))
@@ -228,31 +186,6 @@ class Trainer:
                 if stop:
                     return stop
         return 0
-
-    def _batches(self, total: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of all iterations that are left. Raises: UserError, a worker failed or died."""
-        data, batch = self.config.data, self.config.optimizer.batch
-        # All crops of an iteration, whatever the number of processes: each takes those from its own start.
-        crops = (range(start, start + batch) for start in range(self.iteration * batch, total * batch, batch))
-        loader = DataLoader(
-            self.dataset,
-            batch_sampler=map(parallel.shard, crops),
-            num_workers=data.workers,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=_outlive_the_first_signal,
-            prefetch_factor=4 if data.workers else None,
-        )
-        try:
-            batches = iter(loader)
-            # PyTorch's handler raises a worker's death in the middle of anything; asking for a batch finds out as well.
-            if hasattr(signal, "SIGCHLD"):
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            yield from batches
-        except (UserError, RuntimeError, OSError, EOFError) as error:
-            # The workers live as long as the iterator, and that as long as a frame of the traceback holds it.
-            batches = None
-            traceback.clear_frames(error.__traceback__)
-            raise _loader_error(error) from error
 
     def _to_device(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 crops cross to the device; they become floats there."""
@@ -291,16 +224,11 @@ class Trainer:
             self.log.draw(self.bicubic)
 
     def _validate(self) -> tuple[float, float]:
-        """Score the validation images, keep samples of the first of them and the weights of the best score."""
+        """Score the validation images, save the samples, and the weights and checkpoint of the best score."""
         upscaler = Upscaler(self.stage.exported, self.device.type, self.config.runtime.precision)
-        results, strips = [], []
-        for result in evaluate(upscaler.upscale, self.pairs, self.scale):
-            results.append(result)
-            if len(strips) < self.config.validation.samples:
-                strips.append(_strip(result, self.scale))
-        if strips:
-            self.folder.save_sample(self.iteration, np.concatenate(strips))
-        psnr, ssim = _means(results)
+        (psnr, ssim), sample = self.validation.score(upscaler.upscale)
+        if sample is not None:
+            self.folder.save_sample(self.iteration, sample)
         tqdm.write(
             f"iteration {self.iteration}: PSNR {psnr:.3f} dB, SSIM {ssim:.4f} (bicubic {self.bicubic[0]:.3f} dB)"
         )
@@ -359,38 +287,3 @@ class Trainer:
 def resume_command() -> str:
     """What the user typed to start this process, with --resume, ready for a shell."""
     return shlex.join([*(word for word in sys.orig_argv if word != "--resume"), "--resume"])
-
-
-def _loader_error(error: Exception) -> Exception:
-    """What a loader's failure means to the user; a mistake of the code stays as it is."""
-    if isinstance(error, UserError):
-        # From a worker it comes with the worker's traceback before it.
-        return UserError(str(error).splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: "))
-    if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
-        return error
-    return UserError(
-        f"the data loader failed: {describe(error)}; the usual cause is too little memory, or too small a /dev/shm: "
-        "try a smaller data.workers, with --resume --allow-config-change"
-    )
-
-
-def _outlive_the_first_signal(worker: int) -> None:
-    # Ctrl-C, and many a job scheduler's SIGTERM, reach the workers too; the main process still wants its batch.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-
-
-def _means(results: Any) -> tuple[float, float]:
-    scores = np.array([(result.psnr, result.ssim) for result in results])
-    return tuple(float(mean) for mean in scores.mean(axis=0))
-
-
-def _strip(result: Result, scale: int, side: int = 192) -> np.ndarray:
-    """bicubic | SR | HR of the middle of an image, uint8 side x 3*side x 3."""
-    images = (bicubic(scale)(result.lr), result.sr, result.hr)
-    canvas = np.full((side, 3 * side, 3), 255, np.uint8)
-    for i, image in enumerate(images):
-        height, width = (min(side, length) for length in image.shape[:2])
-        top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-        canvas[:height, i * side : i * side + width] = image[top : top + height, left : left + width]
-    return canvas

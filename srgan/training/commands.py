@@ -1,0 +1,37 @@
+"""The command line of `pretrain.py` and `train.py`."""
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from srgan.common.precision import select_device
+from srgan.training.config import PretrainConfig, load_config, to_dict
+from srgan.training.stages import PretrainStage
+from srgan.training.trainer import Trainer
+
+
+def main(description: str, config_type: type[PretrainConfig], stage_type: type[PretrainStage], default: str) -> int:
+    """Parse the command line and train. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", type=Path, default=default, help=f"YAML file (default: {default})")
+    parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
+    parser.add_argument("--allow-config-change", action="store_true", help="resume although the config has changed")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--runs", type=Path, default="runs", help="folder of the run folders (default: runs)")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="such as optimizer.lr=2e-4")
+    args = parser.parse_intermixed_args()
+    config = load_config(config_type, args.config, args.overrides)
+    if args.dry_run:
+        print(yaml.safe_dump(to_dict(config), sort_keys=False), end="")
+        return 0
+    trainer = Trainer(
+        config,
+        stage_type,
+        select_device(args.device),
+        args.runs,
+        resume=args.resume,
+        allow_config_change=args.allow_config_change,
+    )
+    return trainer.run()
