@@ -109,6 +109,8 @@ def pretrain_trees(draw: st.DrawFn) -> dict:
             "crop": 48 * draw(st.integers(1, 8)),
             "blur_sigma": draw(st.floats(0, 32)),
             "strict": draw(st.booleans()),
+            "jpeg_offset": draw(st.booleans()),
+            "halve": draw(st.booleans()),
         },
         "generator": {"scale": scale, "blocks": draw(st.integers(1, 1024))},
         "loss": {

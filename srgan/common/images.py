@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from srgan.common.errors import UserError, describe
@@ -56,13 +56,16 @@ def decoding(path: Path) -> Iterator[None]:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) from an image file's header, before any EXIF turn.
+    """(width, height) from an image file's header: a JPEG's as its EXIF turns it, any other's as it is stored.
 
     Raises:
         UserError: as `read_rgb`, but for what only decoding shows.
     """
     with decoding(path), Image.open(path) as image:
-        return image.size
+        # Other formats may have to be decoded to find their EXIF.
+        exif = image.getexif() if image.format in ("JPEG", "MPO") else {}
+        on_its_side = exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return image.size[::-1] if on_its_side else image.size
 
 
 def rgb_array(image: Image.Image) -> np.ndarray:

@@ -16,6 +16,7 @@ from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import remove_leftovers, whole_file
 from srgan.common.images import image_size
 from srgan.data.pairs import ImagePair
+from srgan.data.prepare import AS_IT_IS, Preparation
 
 
 class CachedPair(NamedTuple):
@@ -57,13 +58,13 @@ class Source(NamedTuple):
 class PairCache:
     """Decodes each pair once into a file of its own under `folder`, and finds it there the next time.
 
-    A file's name holds a digest of the source's path, size and mtime, the scale and the blur, and the image's size: a
-    changed source is decoded anew, and two runs that build at once only do the same work twice, since every file
-    appears under its name when it is whole.
+    A file's name holds a digest of the source's path, size and mtime, the scale, the blur and the preparation, and the
+    image's size: a changed source is decoded anew, and two runs that build at once only do the same work twice, since
+    every file appears under its name when it is whole.
     """
 
-    def __init__(self, folder: Path, scale: int, blur_sigma: float = 0.0) -> None:
-        self.folder, self.scale, self.blur_sigma = folder, scale, blur_sigma
+    def __init__(self, folder: Path, scale: int, blur_sigma: float = 0.0, preparation: Preparation = AS_IT_IS) -> None:
+        self.folder, self.scale, self.blur_sigma, self.preparation = folder, scale, blur_sigma, preparation
 
     def build(self, pairs: Sequence[ImagePair], crop: int, strict: bool = False) -> list[CachedPair]:
         """The decoded pairs, in order, without the images that are smaller than the crop or can't be read.
@@ -117,8 +118,11 @@ class PairCache:
 
     def _source(self, pair: ImagePair) -> Source | UserError:
         try:
-            size = image_size(pair.hr)
+            width, height = image_size(pair.hr)
+            size = self.preparation.size(height, width, pair.hr)
             facts = [self.scale, self.blur_sigma]
+            if self.preparation.applies_to(pair.hr):
+                facts += [self.preparation]
             for path in filter(None, pair[1:]):
                 stat = path.stat()
                 facts += [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
@@ -139,7 +143,7 @@ class PairCache:
 
     def _decode(self, source: Source) -> CachedPair | UserError:
         try:
-            lr, hr = source.pair.read(self.scale, self.blur_sigma)
+            lr, hr = source.pair.read(self.scale, self.blur_sigma, self.preparation)
         except UserError as error:
             return error
         height, width = hr.shape[:2]

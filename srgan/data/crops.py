@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from srgan.data.cache import PairCache
 from srgan.data.pairs import find_pairs
+from srgan.data.prepare import Preparation
 
 
 class CropDataset(Dataset):
@@ -26,6 +27,7 @@ class CropDataset(Dataset):
         seed: chooses the sequence of crops.
         blur_sigma: sigma of a Gaussian blur before the reduction, in HR pixels.
         strict: raise at an image that can't be read instead of leaving it out with a warning.
+        jpeg_offset, halve: as `Preparation`, for JPEG files.
 
     Raises:
         UserError: a folder is missing, or no image is large enough.
@@ -40,10 +42,14 @@ class CropDataset(Dataset):
         seed: int = 0,
         blur_sigma: float = 0.0,
         strict: bool = False,
+        jpeg_offset: bool = False,
+        halve: bool = False,
     ) -> None:
         self.scale, self.crop, self.seed = scale, crop, seed
         pairs = [pair for folder in folders for pair in find_pairs(Path(folder), scale, recursive=True)]
-        self.pairs = PairCache(Path(cache), scale, blur_sigma).build(pairs, crop, strict)
+        self.pairs = PairCache(Path(cache), scale, blur_sigma, Preparation(jpeg_offset, halve)).build(
+            pairs, crop, strict
+        )
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from skimage.filters import gaussian
 
-from srgan.common.errors import UserError
+from srgan.common.errors import UserError, describe
 from srgan.common.images import list_images, read_rgb
+from srgan.data.prepare import AS_IT_IS, Preparation
 from srgan.data.resize import imresize
 
 DOWNLOAD = "python -m scripts.download_div2k"
@@ -25,16 +26,25 @@ class ImagePair(NamedTuple):
     hr: Path
     lr: Path | None = None
 
-    def read(self, scale: int, blur_sigma: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    def read(
+        self, scale: int, blur_sigma: float = 0.0, preparation: Preparation = AS_IT_IS
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(LR h x w x 3, HR scale*h x scale*w x 3), uint8; HR is cropped to a multiple of the scale.
+
+        The LR file counts only when the HR file is neither blurred nor prepared.
 
         Raises:
             UserError: a file can't be read, or the LR file isn't the HR file's size over the scale.
         """
         hr = read_rgb(self.hr)
+        try:
+            prepared = preparation.applies_to(self.hr)
+            hr = preparation.apply(hr, self.hr)
+        except OSError as error:
+            raise UserError(f"{self.hr}: {describe(error)}") from error
         height, width = (side // scale for side in hr.shape[:2])
         hr = hr[: height * scale, : width * scale]
-        if self.lr is None or blur_sigma:
+        if self.lr is None or blur_sigma or prepared:
             if not height or not width:
                 raise UserError(f"{self.hr}: {hr.shape[1]} x {hr.shape[0]} pixels are too few for scale {scale}")
             return imresize(_blur(hr, blur_sigma), 1 / scale), hr

@@ -30,6 +30,8 @@ class Data:
     cache: str = "datasets/cache"  # decoded images, memory-mapped
     crop: int = number(96, low=8, high=4096)  # side of an HR crop in pixels
     blur_sigma: float = number(0.0, low=0, high=32)  # Gaussian blur of the HR image before it is reduced, in HR pixels
+    jpeg_offset: bool = False  # cut 0 to 7 pixels off the top and left of JPEG files: their blocks fall anywhere
+    halve: bool = False  # JPEG files at half their size, by imresize
     workers: int = number(4, low=0, high=256)
     strict: bool = False  # stop at an image that can't be read instead of leaving it out
 

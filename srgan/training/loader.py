@@ -31,6 +31,8 @@ def load_photographs(config: PretrainConfig) -> CropDataset:
             config.runtime.seed,
             data.blur_sigma,
             data.strict,
+            data.jpeg_offset,
+            data.halve,
         )
 
     with error_context("data"):
