@@ -6,7 +6,7 @@ from conftest import randomised
 from torch import nn
 
 from srgan.networks.generator import Generator
-from srgan.networks.inference import before_shuffle, for_inference
+from srgan.networks.inference import for_inference
 
 
 @pytest.mark.parametrize("fused", [True, False], ids=["oneDNN", "elsewhere"])
@@ -32,11 +32,3 @@ def test_the_copy_rounds_no_more_in_bf16() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             plain, ours = ((network(lr) - exact).abs().mean() for network in (generator, for_inference(generator)))
     assert 0 < ours < 1.2 * plain
-
-
-@pytest.mark.parametrize(("factor", "kernel"), [(2, 9), (3, 9), (2, 3)])
-def test_a_convolution_moves_before_the_shuffle(factor: int, kernel: int) -> None:
-    """In float64 nothing but the order of sums differs, at the borders too."""
-    conv, shuffle = nn.Conv2d(5, 3, kernel, padding=kernel // 2).double(), nn.PixelShuffle(factor)
-    x = torch.rand(2, 5 * factor**2, 7, 8, dtype=torch.float64)
-    torch.testing.assert_close(shuffle(before_shuffle(conv, factor)(x)), conv(shuffle(x)))

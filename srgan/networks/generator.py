@@ -3,7 +3,10 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from srgan.networks.layers import PReLU, before_shuffle
 
 
 class ResidualBlock(nn.Module):
@@ -13,7 +16,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.prelu = nn.PReLU()
+        self.prelu = PReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.bn2 = nn.BatchNorm2d(channels)
 
@@ -31,7 +34,7 @@ class Upsample(nn.Sequential):
         icnr_(conv.weight, factor)
         # The bias, too, must be alike within a shuffled pixel, or the first outputs show a grid.
         nn.init.zeros_(conv.bias)
-        super().__init__(conv, nn.PixelShuffle(factor), nn.PReLU())
+        super().__init__(conv, nn.PixelShuffle(factor), PReLU())
 
 
 class Generator(nn.Module):
@@ -52,7 +55,7 @@ class Generator(nn.Module):
         if factors is None:
             raise ValueError(f"scale must be 2, 3, 4 or 8, not {scale}")
         self.scale, self.blocks, self.channels, self.factors = scale, blocks, channels, factors
-        self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())
+        self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), PReLU())
         self.body = nn.Sequential(
             *(ResidualBlock(channels) for _ in range(blocks)),
             nn.Conv2d(channels, channels, 3, padding=1),
@@ -74,7 +77,14 @@ class Generator(nn.Module):
 
     def reconstruct(self, features: Tensor) -> Tensor:
         """All that happens after: N x C x H x W -> N x 3 x sH x sW. It sees only `upsample_radius` LR pixels far."""
-        return self.tail(self.upsample(features))
+        *stages, (conv, shuffle, prelu) = self.upsample
+        for stage in stages:
+            features = stage(features)
+        # The last shuffle comes after the tail, which then works on the smaller grid: the activation doesn't care, and
+        # a convolution to 3 channels is too narrow for any machine. The names of the weights stay those of the paper.
+        features = prelu(conv(features))
+        weight, bias = before_shuffle(self.tail.weight, self.tail.bias, shuffle.upscale_factor)
+        return shuffle(F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2))
 
     @property
     def receptive_radius(self) -> int:

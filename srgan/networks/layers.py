@@ -1,0 +1,70 @@
+"""Layers that compute what PyTorch's do in less time."""
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+
+class PReLU(nn.PReLU):
+    """PReLU with one slope for all channels, as the paper has it: a leaky ReLU whose slope is learnt.
+
+    PyTorch's own backward pass writes the slope's gradient for each pixel and adds them up afterwards: on a CPU that
+    takes a quarter of a training step. Here it is one dot product.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
+            # Reading the slope would make the host wait for a GPU, whose own kernels are fast.
+            return super().forward(x)
+        return _OneSlope.apply(x, self.weight)
+
+
+class _OneSlope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope)
+        return F.leaky_relu(x, slope.item())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, slope = ctx.saved_tensors
+        # One layout for both, so that their elements meet in the dot product.
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        below = x.clamp(max=0).contiguous(memory_format=torch.channels_last)
+        to_slope = torch.dot(_flat(gradient), _flat(below)).to(slope.dtype).view_as(slope)
+        # Into memory that is at hand: what a step waits for is the system handing out more.
+        to_x = torch.ops.aten.leaky_relu_backward.grad_input(gradient, x, slope.item(), False, grad_input=below)
+        return to_x, to_slope
+
+
+def _flat(x: Tensor) -> Tensor:
+    """The elements of a channels_last N x C x H x W tensor in the order of memory."""
+    return x.permute(0, 2, 3, 1).reshape(-1)
+
+
+def before_shuffle(weight: Tensor, bias: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution g for which shuffle(g(x)) = conv(shuffle(x)); differentiable.
+
+    Args:
+        weight, bias: of a convolution of stride 1 whose zero padding keeps the size: O x C x k x k and O, k odd.
+        factor: of the pixel shuffle.
+
+    Returns:
+        O factor^2 x C factor^2 x k' x k', k' odd, and O factor^2.
+    """
+    side = weight.shape[-1]
+    padding = side // 2
+    radius = math.ceil(padding / factor)
+    moved_side = 2 * radius + 1
+    kernels = []
+    for y, x in itertools.product(range(factor), repeat=2):
+        # Where the kernel of sub-pixel (y, x) lies among the sub-pixels of moved_side x moved_side pixels.
+        top, left = (radius * factor - padding + shift for shift in (y, x))
+        spare = moved_side * factor - side
+        kernels.append(F.pixel_unshuffle(F.pad(weight, (left, spare - left, top, spare - top)), factor))
+    return torch.stack(kernels, dim=1).flatten(0, 1), bias.repeat_interleave(factor**2)
