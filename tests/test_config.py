@@ -33,7 +33,7 @@ MISTAKES = {
     "misspelt section": ("name: x\noptimiser: {}\n", "optimiser: unknown key; did you mean optimizer?"),
     "key without its section": ("name: x\nlr: 1e-4\n", "lr: unknown key; did you mean optimizer.lr?"),
     "key of another section": ("name: x\nlog: {crop: 32}\n", "log.crop: unknown key; did you mean data.crop?"),
-    "key like nothing": ("name: x\nzzz: 1\n", "zzz: unknown key; expected one of name, data, generator"),
+    "key like nothing": ("name: x\nzzz: 1\n", "zzz: unknown key; expected one of name, init, frozen_batchnorm, data"),
     "number as a key": ("name: x\n1: 2\n", "1: unknown key"),
     # types
     "null section": ("name: x\ndata:\n", "data: expected a section of keys, found None"),
@@ -78,7 +78,7 @@ MISTAKES = {
     "empty name": ("name: ''\n", "name: expected a plain folder name"),
     "NUL in the name": ('name: "a\\0b"\n', "name: expected a plain folder name"),
     # the other script's
-    "train.py's config": ("name: x\ninit: runs/x\n", "init: unknown key; it is one of train.py's: run train.py"),
+    "statistics of nothing": ("name: x\nfrozen_batchnorm: true\n", "frozen_batchnorm: expected init, whose"),
     "train.py's loss": ("name: x\nloss: {adversarial_weight: 1}\n", "run train.py with this config"),
 }
 

@@ -15,7 +15,7 @@ from srgan.common.images import hr_tensor, lr_tensor
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
 from srgan.networks.vgg import VGGFeatures
-from srgan.networks.weights import save_weights
+from srgan.networks.weights import load_generator, save_weights
 from srgan.training.config import AdversarialConfig, Loss, PretrainConfig, parse
 from srgan.training.stages import AdversarialStage, PretrainStage, content_loss, pixel_sized_factor
 
@@ -133,6 +133,17 @@ def test_generator_trains_with_the_statistics_it_came_with(weights: Path, frozen
     before = stage.generator.body[-1].running_mean.clone()
     stage.step(*batch())
     assert torch.equal(stage.generator.body[-1].running_mean, before) == frozen
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_pretraining_goes_on_from_weights(weights: Path, frozen: bool) -> None:
+    """Fine-tuning on one's own photographs: the first step starts at the weights of `init`."""
+    stage = pretrain_stage(init=str(weights), frozen_batchnorm=frozen, optimizer={"lr": 1e-9})
+    initial = load_generator(weights)
+    stage.step(*batch())
+    for a, b in zip(stage.generator.parameters(), initial.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-8, rtol=0)
+    assert torch.equal(stage.generator.body[-1].running_mean, initial.body[-1].running_mean) == frozen
 
 
 def test_average_forgets_the_start_and_then_follows() -> None:

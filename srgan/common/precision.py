@@ -1,6 +1,8 @@
 """Devices and arithmetic: which device, which number format, and the loss scaling that fp16 needs."""
 
-from contextlib import AbstractContextManager
+import ctypes
+import sys
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Literal
 
 import torch
@@ -30,6 +32,20 @@ def select_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
             )
         torch.cuda.set_device(parallel.local_rank())
     return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed, up to 2 GB, for the process's next step; elsewhere nothing happens.
+
+    Else each step gives its activations back to the system and waits for it to hand them out again, zeroed page by
+    page: a ninth of a training step on the CPU.
+    """
+    if sys.platform == "linux":
+        trim_threshold, mmap_threshold = -1, -3  # of malloc.h
+        with suppress(OSError, AttributeError):  # another C library
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(trim_threshold, 2**31 - 1)
+            libc.mallopt(mmap_threshold, 2**25)
 
 
 def fastest_format(device: torch.device) -> torch.dtype:

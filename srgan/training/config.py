@@ -110,6 +110,8 @@ class PretrainConfig:
     """A content-loss experiment: SRResNet."""
 
     name: str
+    init: str = ""  # weights file or run folder of the generator to start from; none: random weights
+    frozen_batchnorm: bool = False  # the generator keeps the statistics of `init`: it trains as it will be used
     data: Data = Data()
     generator: GeneratorShape = GeneratorShape()
     loss: Loss = Loss()
@@ -129,6 +131,8 @@ class PretrainConfig:
         }.items():
             if not paths or not all(paths):
                 raise UserError(f"{key}: expected a path, found nothing")
+        if self.frozen_batchnorm and not self.init:
+            raise UserError("frozen_batchnorm: expected init, whose statistics are to be kept, found nothing")
         milestones = self.optimizer.milestones
         if any(b <= a for a, b in zip((0, *milestones), milestones, strict=False)):
             raise UserError(f"optimizer.milestones: expected iterations in rising order, found {list(milestones)}")
@@ -147,8 +151,6 @@ class PretrainConfig:
 class AdversarialConfig(PretrainConfig):
     """An adversarial experiment, from a pretrained generator's weights: SRGAN."""
 
-    init: str = ""  # weights file or run folder of the generator to start from
-    frozen_batchnorm: bool = False  # the generator keeps the statistics of `init`: it trains as it will be used
     loss: AdversarialLoss = AdversarialLoss()
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from srgan.common import parallel
 from srgan.common.errors import UserError
 from srgan.common.images import hr_tensor
-from srgan.common.precision import Precision
+from srgan.common.precision import Precision, keep_freed_memory
 from srgan.data.resize import imresize
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.generator import Generator
@@ -40,8 +40,12 @@ class PretrainStage:
 
     def __init__(self, config: PretrainConfig, device: torch.device) -> None:
         torch.manual_seed(config.runtime.seed)
+        if device.type == "cpu":
+            keep_freed_memory()
         self.precision = Precision(config.runtime.precision, device)
-        self.generator = self._initial_generator(config).to(device, memory_format=torch.channels_last).train()
+        self.generator = initial_generator(config).to(device, memory_format=torch.channels_last)
+        # With a batch's own statistics the losses judge an image that nobody will see.
+        self.generator.train(not config.frozen_batchnorm)
         self.content = content_loss(config.loss).to(device, memory_format=torch.channels_last)
         self.accumulate = config.runtime.accumulate
         self.optimizer = adam(self.generator, config.optimizer.lr)
@@ -50,10 +54,6 @@ class PretrainStage:
         if config.runtime.compile:
             compile_network(self.content)
         self.distributed_generator = for_training(self.generator, config.runtime)
-
-    def _initial_generator(self, config: PretrainConfig) -> Generator:
-        shape = config.generator
-        return Generator(shape.scale, shape.blocks, shape.channels)
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """One update of the generator."""
@@ -140,30 +140,12 @@ class AdversarialStage(PretrainStage):
 
     def __init__(self, config: AdversarialConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        if config.frozen_batchnorm:
-            # With a batch's own statistics the discriminator judges an image that nobody will see.
-            self.generator.eval()
         self.loss = config.loss
         self.discriminator = Discriminator(config.data.crop).to(device, memory_format=torch.channels_last).train()
         self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)
         # In fp16 the two losses, whose gradients differ by orders, each find their own scale.
         self.discriminator_precision = Precision(config.runtime.precision, device)
         self.distributed_discriminator = for_training(self.discriminator, config.runtime)
-
-    def _initial_generator(self, config: AdversarialConfig) -> Generator:
-        if not Path(config.init).exists():
-            raise UserError(
-                f"init: expected a generator's weights or run folder, found nothing at {config.init}; "
-                "run pretrain.py first, or take init=weights/srresnet_x4.safetensors"
-            )
-        generator, shape = load_generator(Path(config.init)), config.generator
-        for name in ("scale", "blocks", "channels"):
-            if getattr(generator, name) != getattr(shape, name):
-                raise UserError(
-                    f"init: {config.init} has {name} {getattr(generator, name)}, "
-                    f"the config says generator.{name}: {getattr(shape, name)}"
-                )
-        return generator
 
     def step(self, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """One update of the discriminator, then one of the generator, on the same batch."""
@@ -226,6 +208,30 @@ class AdversarialStage(PretrainStage):
         self.discriminator.load_state_dict(state["discriminator"])
         self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
         self.discriminator_precision.load_state_dict(state["discriminator_scaler"])
+
+
+def initial_generator(config: PretrainConfig) -> Generator:
+    """The generator of `init`, or an untrained one.
+
+    Raises:
+        UserError: nothing at `init`, or a generator of another shape than the config's.
+    """
+    shape = config.generator
+    if not config.init:
+        return Generator(shape.scale, shape.blocks, shape.channels)
+    if not Path(config.init).exists():
+        raise UserError(
+            f"init: expected a generator's weights or run folder, found nothing at {config.init}; "
+            "run pretrain.py first, or take init=weights/srresnet_x4.safetensors"
+        )
+    generator = load_generator(Path(config.init))
+    for name in ("scale", "blocks", "channels"):
+        if getattr(generator, name) != getattr(shape, name):
+            raise UserError(
+                f"init: {config.init} has {name} {getattr(generator, name)}, "
+                f"the config says generator.{name}: {getattr(shape, name)}"
+            )
+    return generator
 
 
 def content_loss(config: Loss) -> nn.Module:
