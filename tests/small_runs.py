@@ -19,7 +19,8 @@ from conftest import REPOSITORY
 from torch import Tensor
 
 from srgan.networks.generator import Generator
-from srgan.networks.weights import read_tensors, save_weights
+from srgan.networks.tensors import read_tensors
+from srgan.networks.weights import save_weights
 from srgan.training import runlog
 from srgan.training.checkpoint import load_checkpoint
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config

@@ -17,7 +17,8 @@ from torch import nn
 from srgan.common.errors import UserError
 from srgan.common.files import remove_leftovers, whole_file
 from srgan.networks.generator import Generator
-from srgan.networks.weights import load_generator, read_metadata, read_tensors, save_weights
+from srgan.networks.tensors import read_metadata, read_tensors
+from srgan.networks.weights import load_generator, save_weights
 from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
 
 
@@ -227,7 +228,10 @@ WRONG: dict[str, tuple[Callable[[dict], Any], str]] = {
     "a block is missing": (_without("body.0.conv1.weight"), "lacks|unknown"),
     "no head": (_without("head.0.weight"), "its tensors are named"),
     "a scalar for a head": (lambda t: t | {"head.0.weight": torch.ones(())}, "its tensors are named"),
-    "scale 16": (lambda t: t | {f"upsample.{i}.0.weight": torch.ones(32, 8, 3, 3) for i in range(4)}, "scale 2, 3, 4"),
+    "scale 16": (
+        lambda t: t | {f"upsample.{i}.0.weight": torch.ones(32, 8, 3, 3) for i in range(4)},
+        "scale must be 2, 3, 4",
+    ),
     "another architecture": (lambda t: {"conv_first.weight": torch.ones(8, 3, 3, 3)}, "named conv_first.weight, ..."),
     "nothing": (lambda t: {}, "not an SRResNet generator"),
     "numbers": (lambda t: {"head.0.weight": 1.0}, "expected named tensors"),

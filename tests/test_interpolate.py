@@ -8,7 +8,8 @@ from conftest import randomised
 from small_runs import shell
 
 from srgan.networks.generator import Generator
-from srgan.networks.weights import load_generator, read_metadata, save_weights
+from srgan.networks.tensors import read_metadata
+from srgan.networks.weights import load_generator, save_weights
 
 
 def interpolate(folder: Path, alpha: str, gan: Generator, out: str = "mixed.safetensors") -> tuple[int, str]:

@@ -9,7 +9,8 @@ import pytest
 from conftest import REPOSITORY
 from PIL import Image
 
-from srgan.networks.weights import load_generator, read_metadata
+from srgan.networks.tensors import read_metadata
+from srgan.networks.weights import load_generator
 
 SMALL = ["generator.blocks=1", "generator.channels=16", "data.crop=32", "optimizer.batch=8", "validation.samples=1"]
 

@@ -12,8 +12,9 @@ from PIL import Image
 from srgan.common.images import hr_tensor
 from srgan.data.pairs import find_pairs
 from srgan.evaluation.evaluate import bicubic, evaluate
+from srgan.networks.tensors import read_metadata
 from srgan.networks.vgg import VGGFeatures
-from srgan.networks.weights import load_generator, read_metadata
+from srgan.networks.weights import load_generator
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.upscaling.upscaler import Upscaler
 

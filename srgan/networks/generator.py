@@ -42,11 +42,11 @@ class Generator(nn.Module):
 
     Args:
         scale: 2, 4 or 8 (one pixel shuffle a factor of 2), or 3 (one x3 shuffle).
-        blocks: residual blocks B; 16 in the paper.
-        channels: feature maps; 64 in the paper.
+        blocks: residual blocks B, 1 to 1024; 16 in the paper.
+        channels: feature maps, 1 to 4096; 64 in the paper.
 
     Raises:
-        ValueError: another scale.
+        ValueError: a number that is none of these.
     """
 
     def __init__(self, scale: int = 4, blocks: int = 16, channels: int = 64) -> None:
@@ -54,6 +54,8 @@ class Generator(nn.Module):
         factors = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}.get(scale)
         if factors is None:
             raise ValueError(f"scale must be 2, 3, 4 or 8, not {scale}")
+        if not (1 <= blocks <= 1024 and 1 <= channels <= 4096):
+            raise ValueError(f"expected 1 to 1024 blocks of 1 to 4096 channels, found {blocks} of {channels}")
         self.scale, self.blocks, self.channels, self.factors = scale, blocks, channels, factors
         self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), PReLU())
         self.body = nn.Sequential(

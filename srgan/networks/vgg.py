@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srgan.common import parallel
 from srgan.common.errors import UserError
-from srgan.networks.weights import read_tensors
+from srgan.networks.tensors import read_tensors
 
 # Convolutions before each max-pool of VGG19 (Simonyan & Zisserman, 2014, configuration E) and their channels.
 CONVOLUTIONS = (2, 2, 4, 4, 4)

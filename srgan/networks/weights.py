@@ -1,17 +1,16 @@
 """Files of network weights: saved with what rebuilds the network, loaded strictly and safely."""
 
-import pickle
 import re
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from srgan.common.errors import UserError, describe
+from srgan.common.errors import UserError
 from srgan.common.files import whole_file
 from srgan.networks.generator import Generator
+from srgan.networks.tensors import read_tensors
 
 
 def save_weights(generator: Generator, path: Path, **facts: object) -> None:
@@ -43,24 +42,36 @@ def load_generator(path: Path) -> Generator:
             raise UserError(f"{path}: expected a run folder with weights/last.safetensors, or a weights file")
         path = found
     tensors = {re.sub(r"^((module|_orig_mod)\.)+", "", name): t for name, t in read_tensors(path).items()}
-    generator = _matching_generator(path, tensors)
-    own = generator.state_dict()
-    problems = [f"lacks {name}" for name in own if name not in tensors]
-    problems += [f"has an unknown {name}" for name in tensors if name not in own]
-    problems += [
-        f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(own[name].shape)}"
-        for name in own
-        if name in tensors and tensors[name].shape != own[name].shape
-    ]
+    shape = _shape(path, tensors)
+    try:
+        # Shapes without memory: a file of a few bytes can name a network of any size.
+        with torch.device("meta"):
+            problems = _misfits(tensors, Generator(*shape).state_dict())
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise UserError(f"{path}: not an SRResNet generator of this project: {'; '.join(problems[:3])}{more}")
+    generator = Generator(*shape)
     generator.load_state_dict(tensors)
     return generator.eval()
 
 
-def _matching_generator(path: Path, tensors: dict[str, Tensor]) -> Generator:
-    """The generator whose scale, blocks and channels the tensors' names and shapes tell."""
+def _misfits(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
+    """What keeps tensors from being a network's state, whose own may be on the meta device."""
+    problems = [f"lacks {name}" for name in own if name not in tensors]
+    problems += [f"has an unknown {name}" for name in tensors if name not in own]
+    for name in sorted(own.keys() & tensors.keys()):
+        ours, theirs = own[name], tensors[name]
+        if ours.shape != theirs.shape:
+            problems.append(f"{name} has shape {tuple(theirs.shape)}, expected {tuple(ours.shape)}")
+        elif ours.is_floating_point() != theirs.is_floating_point():
+            problems.append(f"{name} is {theirs.dtype}, expected {ours.dtype}")
+    return problems
+
+
+def _shape(path: Path, tensors: dict[str, Tensor]) -> tuple[int, int, int]:
+    """(scale, blocks, channels), as the tensors' names and shapes tell."""
     head = tensors.get("head.0.weight")
     shuffles = [t for name, t in tensors.items() if name.startswith("upsample.") and t.ndim == 4]
     if head is None or not head.ndim or not shuffles:
@@ -68,46 +79,5 @@ def _matching_generator(path: Path, tensors: dict[str, Tensor]) -> Generator:
         raise UserError(f"{path}: not an SRResNet generator of this project: its tensors are named {names}, ...")
     blocks = len([name for name in tensors if name.startswith("body.") and name.endswith(".conv1.weight")])
     # A convolution before a pixel shuffle has factor^2 times as many output channels as input channels.
-    scale = 3 if len(shuffles) == 1 and shuffles[0].shape[0] == 9 * shuffles[0].shape[1] else 2 ** len(shuffles)
-    if scale > 8:
-        raise UserError(f"{path}: expected a generator of scale 2, 3, 4 or 8, found {len(shuffles)} upsampling layers")
-    return Generator(scale, blocks, head.shape[0])
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Named tensors of a .safetensors or pickled file, on the CPU; nothing in the file is executed.
-
-    A training checkpoint gives its generator; a dict under `state_dict`, `params_ema` or `params` gives that.
-
-    Raises:
-        UserError: no such file, truncated, or holding more than tensors.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: expected a file of tensors, found {'a folder' if path.is_dir() else 'nothing'}")
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path}: refused: a pickle that is damaged or holds more than tensors (it could run code); "
-            "expected the `state_dict()` of a network"
-        ) from error
-    except Exception as error:
-        raise UserError(f"{path}: damaged, or no file of tensors: {describe(error)}") from error
-    if isinstance(state, dict) and "stage" in state:
-        state = state["stage"]["exported"]
-    for key in ("state_dict", "params_ema", "params"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path}: expected named tensors, found {type(state).__name__} of something else")
-    return state
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The facts stored beside released weights; empty for other files."""
-    if path.suffix != ".safetensors":
-        return {}
-    with safetensors.safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+    scale = 3 if len(shuffles) == 1 and shuffles[0].shape[0] == 9 * shuffles[0].shape[1] else 2 ** min(len(shuffles), 4)
+    return scale, blocks, head.shape[0]
