@@ -9,7 +9,8 @@ from conftest import REPOSITORY
 
 from srgan.common.errors import UserError
 from srgan.training.commands import main
-from srgan.training.config import AdversarialConfig, PretrainConfig, differences, load_config, parse, to_dict
+from srgan.training.config import AdversarialConfig, PretrainConfig, load_config, parse
+from srgan.training.parsing import differences, to_dict
 from srgan.training.stages import PretrainStage
 
 MISTAKES = {
@@ -46,7 +47,9 @@ MISTAKES = {
     "integer as boolean": ("name: x\ndata: {strict: 1}\n", "data.strict: expected true or false, found 1"),
     "fraction": ("name: x\ndata: {workers: 1.5}\n", "data.workers: expected a whole number, found 1.5"),
     "text as number": ("name: x\noptimizer: {lr: fast}\n", "optimizer.lr: expected a number, found 'fast'"),
-    "text as list": ("name: x\ndata: {folders: photos}\n", "data.folders: expected a list such as [a, b]"),
+    "null as list": ("name: x\ndata: {folders: }\n", "data.folders: expected a list such as [a, b], found None"),
+    "section as list": ("name: x\ndata: {folders: {a: 1}}\n", "data.folders: expected a list such as [a, b]"),
+    "number as list of paths": ("name: x\ndata: {folders: 5}\n", "data.folders: expected text, found 5"),
     "null in a list": ("name: x\ndata: {folders: [null]}\n", "data.folders[0]: expected text, found None"),
     "text of a number": (
         "name: x\ngenerator: {scale: '4'}\n",
@@ -102,7 +105,7 @@ OVERRIDES = {
     "data=5": "data: expected a section of keys, found 5",
     "data.=1": "data.: unknown key",
     "data.crop.x=5": "data.crop: expected a whole number, found {'x': 5}",
-    "name.x=3": "name is no section",
+    "name.x=3": "name is not a section",
     "optimizer.lr=": "optimizer.lr: expected a number, found None",
     "optimizer.lr=[1": "the value is not YAML",
     "optimizer.lrr=1e-3": "optimizer.lrr: unknown key; did you mean optimizer.lr?",
@@ -151,6 +154,16 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
     assert config.optimizer.iterations == 1_000_000
     assert config.optimizer.milestones == (100_000, 200_000)
     assert isinstance(config.optimizer.iterations, int)
+
+
+def test_one_item_where_a_list_is_expected(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\ndata: {folders: photos}\n")
+    overrides = ["optimizer.milestones=1e5", "validation.folders=[Set5, Set14]"]
+    config = load_config(PretrainConfig, path, overrides)
+    assert config.data.folders == ("photos",)
+    assert config.optimizer.milestones == (100_000,)
+    assert config.validation.folders == ("Set5", "Set14")
 
 
 def test_override_goes_before_the_file(tmp_path: Path) -> None:

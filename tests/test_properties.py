@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as st_numpy
 from srgan.data.cache import CachedPair
 from srgan.data.crops import CropDataset
 from srgan.data.resize import imresize
-from srgan.training.config import AdversarialConfig, PretrainConfig, load_config, parse, to_dict
+from srgan.training.config import AdversarialConfig, PretrainConfig, load_config, parse
+from srgan.training.parsing import to_dict
 
 SIDES = st.integers(1, 40)
 SCALES = st.sampled_from([1 / 8, 1 / 4, 1 / 3, 1 / 2, 1.0, 2.0, 3.0, 4.0, 0.7, 1.3])

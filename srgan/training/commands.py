@@ -6,7 +6,8 @@ from pathlib import Path
 import yaml
 
 from srgan.common.precision import select_device
-from srgan.training.config import PretrainConfig, load_config, to_dict
+from srgan.training.config import PretrainConfig, load_config
+from srgan.training.parsing import to_dict
 from srgan.training.stages import PretrainStage
 from srgan.training.trainer import Trainer
 
@@ -20,7 +21,13 @@ def main(description: str, config_type: type[PretrainConfig], stage_type: type[P
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--runs", type=Path, default="runs", help="folder of the run folders (default: runs)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="such as optimizer.lr=2e-4")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="section.key=value",
+        help="any key of the config, such as optimizer.lr=2e-4 or data.folders=photos; lists need quotes: "
+        "'data.folders=[photos, more/photos]'",
+    )
     args = parser.parse_intermixed_args()
     config = load_config(config_type, args.config, args.overrides)
     if args.dry_run:

@@ -1,25 +1,15 @@
-"""Experiment configurations: frozen dataclasses, read from YAML and command-line overrides, strictly."""
+"""What an experiment's config holds: every key with its type, default and range."""
 
-import dataclasses
-import difflib
-import math
 import re
-import typing
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
+from srgan.common.errors import UserError, error_context
+from srgan.training.parsing import apply_override, build, dotted_keys, number, read_yaml
 
-from srgan.common.errors import UserError, describe, error_context
-
-Section = TypeVar("Section")
-
-
-def number(default: float, low: float = -math.inf, high: float = math.inf, above: float = -math.inf) -> Any:
-    """A numeric field with its range: low <= value <= high, and value > above."""
-    return field(default=default, metadata={"low": low, "high": high, "above": above})
+Config = TypeVar("Config", bound="PretrainConfig")
 
 
 @dataclass(frozen=True)
@@ -164,178 +154,21 @@ class AdversarialConfig(PretrainConfig):
             raise UserError(f"data.crop: the discriminator takes a multiple of 16, found {self.data.crop}")
 
 
-def load_config(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Section:
+def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file as a config, then apply overrides such as `optimizer.lr=2e-4`.
 
     Raises:
-        UserError: no such file, no YAML, an unknown key, a wrong type, a value out of range; it names file and key.
+        UserError: no such file, not YAML, an unknown key, a wrong type, a value out of range; it names file and key.
     """
-    try:
-        tree = _yaml(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"{path}: expected a config: {describe(error)}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        found = "an empty file" if tree is None else type(tree).__name__
-        raise UserError(f"{path}: expected `key: value` lines, found {found}")
+    with error_context(str(path)):
+        tree = read_yaml(path)
     with error_context(" with ".join([str(path), *overrides])):
         for override in overrides:
-            _override(tree, override)
+            apply_override(override, tree)
         return parse(kind, tree)
 
 
-def parse(kind: type[Section], tree: dict[str, Any]) -> Section:
+def parse(kind: type[Config], tree: dict[str, Any]) -> Config:
     """Build a config from nested dicts, as YAML or a checkpoint holds them. Raises: UserError, as `load_config`."""
-    _check_keys(kind, tree, list(_dotted_keys(kind)))
-    return _section(kind, tree, "")
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """The resolved config as nested dicts and lists, which `parse` takes back."""
-    return dataclasses.asdict(
-        config, dict_factory=lambda items: {k: list(v) if type(v) is tuple else v for k, v in items}
-    )
-
-
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Keys whose values differ between two resolved configs, as `section.key: old -> new`."""
-    lines = []
-    for key in sorted(old.keys() | new.keys()):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            lines += differences(a, b, f"{prefix}{key}.")
-        elif a != b:
-            lines.append(f"{prefix}{key}: {a} -> {b}")
-    return lines
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once in its section; PyYAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        for (key, _), text in zip(node.value, keys, strict=True):
-            if isinstance(text, str) and keys.count(text) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {text} is given twice", key.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _yaml(text: str) -> Any:
-    """Raises: ValueError, not YAML; besides its own errors PyYAML lets out those of `int`, `date` and the stack."""
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        raise ValueError(f"line {error.problem_mark.line + 1}: {error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(error) from error
-
-
-def _override(tree: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise UserError(f"{override!r}: expected section.key=value")
-    *sections, key = path.split(".")
-    for section in sections:
-        tree = tree.setdefault(section, {})
-        if not isinstance(tree, dict):
-            raise UserError(f"{override!r}: {section} is no section")
-    try:
-        tree[key] = _yaml(text)
-    except ValueError as error:
-        raise UserError(f"{override!r}: the value is not YAML: {' '.join(str(error).split())}") from error
-
-
-def _dotted_keys(kind: type, where: str = "") -> Iterator[str]:
-    for name, kind_of in typing.get_type_hints(kind).items():
-        if dataclasses.is_dataclass(kind_of):
-            yield from _dotted_keys(kind_of, f"{where}{name}.")
-        else:
-            yield f"{where}{name}"
-
-
-def _check_keys(kind: type, tree: Any, known: list[str], where: str = "") -> None:
-    types_of = typing.get_type_hints(kind)
-    for key, value in tree.items() if isinstance(tree, dict) else ():
-        if key not in types_of:
-            raise UserError(f"{where}{key}: unknown key; {_hint(f'{where}{key}', list(types_of), known)}")
-        if dataclasses.is_dataclass(types_of[key]):
-            _check_keys(types_of[key], value, known, f"{where}{key}.")
-
-
-def _hint(key: str, siblings: list[str], known: list[str]) -> str:
-    """The nearest right key: of the same section, of the same name in another one, or alike anywhere."""
-    if key in _dotted_keys(AdversarialConfig):
-        return "it is one of train.py's: run train.py with this config"
-    section, _, name = key.rpartition(".")
-    prefix = f"{section}." if section else ""
-    near = [f"{prefix}{match}" for match in difflib.get_close_matches(name, siblings, n=1)]
-    near += [other for other in known if other.rpartition(".")[2] == name]
-    near += difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(siblings)}"
-
-
-def _section(kind: type[Section], tree: Any, where: str) -> Section:
-    if not isinstance(tree, dict):
-        raise UserError(f"{where.rstrip('.')}: expected a section of keys, found {_shown(tree)}")
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    for name, f in fields.items():
-        if name not in tree and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise UserError(f"{where}{name}: missing; it has no default")
-    types_of = typing.get_type_hints(kind)
-    values = {key: _value(types_of[key], value, f"{where}{key}") for key, value in tree.items()}
-    for key, value in values.items():
-        _check_range(fields[key].metadata, value, f"{where}{key}")
-    return kind(**values)
-
-
-def _value(kind: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _section(kind, value, f"{where}.")
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        if value in args and type(value) is type(args[args.index(value)]):
-            return value
-        near = difflib.get_close_matches(str(value), [str(a) for a in args], n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"{where}: expected one of {', '.join(map(str, args))}, found {_shown(value)}{hint}")
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise UserError(f"{where}: expected a list such as [a, b], found {_shown(value)}")
-        return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        # YAML 1.1 reads 1e-4, without a point, as text.
-        try:
-            value = float(value)
-        except (ValueError, OverflowError):
-            raise UserError(f"{where}: expected a number, found {_shown(value)}") from None
-    if kind is int and isinstance(value, (str, float)):
-        value = _whole(value)
-    if type(value) is not kind:
-        names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        raise UserError(f"{where}: expected {names[kind]}, found {_shown(value)}")
-    return value
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _whole(value: str | float) -> Any:
-    """1e6 and 1000000.0 as the int they are; anything else as it came."""
-    try:
-        as_float = float(value)
-        return int(as_float) if as_float.is_integer() else value
-    except ValueError:
-        return value
-
-
-def _check_range(limits: typing.Mapping[str, float], value: Any, where: str) -> None:
-    if not limits:
-        return
-    finite = not isinstance(value, float) or math.isfinite(value)
-    if not finite or not limits["low"] <= value <= limits["high"] or not value > limits["above"]:
-        bounds = {"at least": limits["low"], "above": limits["above"], "at most": limits["high"]}
-        wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
-        raise UserError(f"{where}: expected {f'a number {wanted}'.rstrip()}, found {_shown(value)}")
+    hint = "it is one of train.py's: run train.py with this config"
+    return build(kind, tree, {key: hint for key in dotted_keys(AdversarialConfig)})

@@ -18,8 +18,9 @@ from srgan.common.errors import UserError, describe
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
-from srgan.training.config import Optimizer, PretrainConfig, differences, to_dict
+from srgan.training.config import Optimizer, PretrainConfig
 from srgan.training.loader import load_batches, load_photographs
+from srgan.training.parsing import differences, to_dict
 from srgan.training.runlog import Log, RunFolder
 from srgan.training.stages import PretrainStage
 from srgan.training.validation import ValidationSet

@@ -1,0 +1,211 @@
+"""Strict parsing of YAML files and command-line overrides into frozen dataclasses."""
+
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from srgan.common.errors import UserError, describe
+
+Section = TypeVar("Section")
+Hint = Callable[[str, list[str]], str]  # (unknown key, keys of its section) -> what to do
+
+NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def number(default: float, low: float = -math.inf, high: float = math.inf, above: float = -math.inf) -> Any:
+    """A numeric dataclass field with its range: low <= value <= high, and value > above."""
+    return dataclasses.field(default=default, metadata={"at least": low, "above": above, "at most": high})
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file as nested dicts.
+
+    Raises:
+        UserError: the file is missing, not YAML or empty, or gives a key twice.
+    """
+    try:
+        tree = _load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"expected a config: {describe(error)}") from error
+    except ValueError as error:
+        raise UserError(f"not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        found = "an empty file" if tree is None else type(tree).__name__
+        raise UserError(f"expected `key: value` lines, found {found}")
+    return tree
+
+
+def apply_override(override: str, tree: dict[str, Any]) -> None:
+    """Set the value of an override such as `optimizer.lr=2e-4` in nested dicts.
+
+    Raises:
+        UserError: it is malformed, its value is not YAML, or what should hold the key is not a section.
+    """
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise UserError(f"{override!r}: expected section.key=value")
+    *sections, key = path.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"{override!r}: {section} is not a section")
+    try:
+        tree[key] = _load(text)
+    except ValueError as error:
+        raise UserError(f"{override!r}: the value is not YAML: {' '.join(str(error).split())}") from error
+
+
+def build(kind: type[Section], tree: Any, hints: Mapping[str, str] | None = None) -> Section:
+    """Build a dataclass, and those nested in it, from nested dicts.
+
+    Values are checked against the fields' types and ranges. Whole numbers are accepted as floats, `1e6` as an int,
+    numbers in scientific notation as text (so YAML 1.1 reads `1e-4`), and one item where a list is expected.
+
+    Args:
+        hints: what to say about a dotted key that `kind` doesn't have.
+
+    Raises:
+        UserError: an unknown key, a missing one, a wrong type or a value out of range; the message names the key.
+    """
+    return _section(kind, tree, "", partial(_hint, list(dotted_keys(kind)), hints or {}))
+
+
+def dotted_keys(kind: type, prefix: str = "") -> Iterator[str]:
+    """All keys of a dataclass and of those nested in it, such as `optimizer.lr`."""
+    for name, field_type in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(field_type):
+            yield from dotted_keys(field_type, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A dataclass as nested dicts and lists, which `build` takes back."""
+    return dataclasses.asdict(
+        config, dict_factory=lambda items: {k: list(v) if type(v) is tuple else v for k, v in items}
+    )
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Keys whose values differ between two nested dicts, as `section.key: old -> new`."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: {a} -> {b}")
+    return lines
+
+
+# YAML
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice; PyYAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value]
+        for (key, _), text in zip(node.value, keys, strict=True):
+            if isinstance(text, str) and keys.count(text) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {text} is given twice", key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _load(text: str) -> Any:
+    """Raises: ValueError, whatever is wrong; PyYAML also lets through errors of `int`, `date` and the stack."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(f"line {error.problem_mark.line + 1}: {error.problem}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(error) from error
+
+
+# Types and ranges
+
+
+def _section(kind: type[Section], tree: Any, prefix: str, hint: Hint) -> Section:
+    if not isinstance(tree, dict):
+        raise UserError(f"{prefix.rstrip('.')}: expected a section of keys, found {_shown(tree)}")
+    types = typing.get_type_hints(kind)
+    for key in tree:
+        if key not in types:
+            raise UserError(f"{prefix}{key}: unknown key; {hint(f'{prefix}{key}', list(types))}")
+    values = {}
+    for field in dataclasses.fields(kind):
+        where = f"{prefix}{field.name}"
+        if field.name in tree:
+            values[field.name] = _value(types[field.name], tree[field.name], where, hint)
+            _check_range(values[field.name], field.metadata, where)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise UserError(f"{where}: missing; it has no default")
+    return kind(**values)
+
+
+def _hint(known: list[str], hints: Mapping[str, str], key: str, siblings: list[str]) -> str:
+    """The nearest right key: of the same section, of the same name in another one, or similar anywhere."""
+    if key in hints:
+        return hints[key]
+    section, dot, name = key.rpartition(".")
+    near = [f"{section}{dot}{match}" for match in difflib.get_close_matches(name, siblings, n=1)]
+    near += [other for other in known if other.rpartition(".")[2] == name]
+    near += difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(siblings)}"
+
+
+def _value(kind: Any, value: Any, where: str, hint: Hint) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _section(kind, value, f"{where}.", hint)
+    args = typing.get_args(kind)
+    if typing.get_origin(kind) is Literal:
+        return _choice(args, value, where)
+    if typing.get_origin(kind) is not tuple:
+        return _scalar(kind, value, where)
+    if isinstance(value, list):
+        return tuple(_value(args[0], item, f"{where}[{i}]", hint) for i, item in enumerate(value))
+    if value is None or isinstance(value, dict):
+        raise UserError(f"{where}: expected a list such as [a, b], found {_shown(value)}")
+    return (_value(args[0], value, where, hint),)
+
+
+def _choice(choices: tuple, value: Any, where: str) -> Any:
+    if value in choices and type(value) is type(choices[choices.index(value)]):
+        return value
+    near = difflib.get_close_matches(str(value), map(str, choices), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UserError(f"{where}: expected one of {', '.join(map(str, choices))}, found {_shown(value)}{hint}")
+
+
+def _scalar(kind: type, value: Any, where: str) -> Any:
+    if kind in (int, float) and type(value) in {int, float, str} - {kind}:
+        with suppress(ValueError, OverflowError):
+            as_float = float(value)
+            if kind is float:
+                value = as_float
+            elif as_float.is_integer():
+                value = int(as_float)
+    if type(value) is not kind:
+        raise UserError(f"{where}: expected {NAMES[kind]}, found {_shown(value)}")
+    return value
+
+
+def _check_range(value: Any, limits: Mapping[str, float], where: str) -> None:
+    if not limits:
+        return
+    if not (math.isfinite(value) and limits["at least"] <= value <= limits["at most"] and value > limits["above"]):
+        wanted = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit))
+        raise UserError(f"{where}: expected {f'a number {wanted}'.rstrip()}, found {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
