@@ -107,6 +107,19 @@ def test_kill_9_of_one_process_ends_the_other(run: Path) -> None:
     assert_ends_as_one_process_does(run)
 
 
+def test_kill_9_of_torchrun_ends_its_processes_with_a_checkpoint(run: Path) -> None:
+    process = two_processes("slow", run)
+    wait_for_row(run, 5, process)
+    process.kill()
+    # The pipes close when the last process that torchrun has started ends.
+    output, errors = process.communicate(timeout=120)
+    stopped = state(run)["iteration"]
+    assert 5 <= stopped < 30
+    assert output.count(f"stopped at iteration {stopped} of 30") == 1
+    assert "error" not in errors
+    assert_ends_as_one_process_does(run)
+
+
 def worker(torchrun: subprocess.Popen, rank: int) -> int:
     """The pid of a process that torchrun has started."""
     children = Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split()

@@ -147,6 +147,33 @@ def test_second_signal_ends_at_once(tmp_path: Path, photographs: Path) -> None:
     assert state(tmp_path / "run")["iteration"] % 5 == 0, "no checkpoint was written on the way out"
 
 
+def test_second_process_in_one_folder_is_refused(finished: tuple[Path, Path]) -> None:
+    config, run = finished
+    parent, child = os.pipe()
+
+    def hold() -> None:
+        first = trainer(config, run.parent, resume=True)
+        os.write(child, b"locked")
+        signal.pause()
+        first.run()
+
+    pid = fork(hold)
+    os.close(child)
+    try:
+        assert os.read(parent, 6) == b"locked"
+        part = run / "weights" / ".0123.part.safetensors"
+        part.touch()
+        before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+        with pytest.raises(UserError, match=rf"runs/run: process {pid} on .* is training in this folder: wait for it"):
+            trainer(config, run.parent, resume=True)
+        assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        exit_status(pid)
+    trainer(config, run.parent, resume=True)
+    assert not part.exists()
+
+
 def wait_until_idle(pid: int) -> None:
     """Wait until a process has used up its batches, and no more of the processor for a second."""
     before = None

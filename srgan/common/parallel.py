@@ -1,6 +1,9 @@
 """Data-parallel training with one process per GPU under `torchrun`; without it, everything here acts as one process."""
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from datetime import timedelta
@@ -25,6 +28,7 @@ def process_group() -> Iterator[None]:
     if not dist.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
         yield
         return
+    _end_with_parent()
     # With a backend for each device, CPU tensors are exchanged without waiting for the GPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
     with ExitStack() as stack:
@@ -37,6 +41,13 @@ def process_group() -> Iterator[None]:
     # takes any exit code but 0 for a failure and stops the rest.
     dist.barrier()
     dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """Get SIGTERM when torchrun ends, even by `kill -9`, after which it can't stop its processes itself."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def rank() -> int:

@@ -76,9 +76,7 @@ class Trainer:
         self._check_batch()
         # What fails at once comes before what takes long: networks and VGG weights here, decoding in `run`.
         self.folder = RunFolder(runs, config.name)
-        state = parallel.from_main(lambda: self._checkpoint(resume, allow_config_change))
-        if parallel.is_main():
-            self.folder.remove_leftovers()
+        state = parallel.from_main(lambda: self._open(resume, allow_config_change))
         self.validation = ValidationSet(config.validation, config.generator.scale)
         self.stage = stage_type(config, device)
         if state:
@@ -94,8 +92,9 @@ class Trainer:
                 f"{processes} x {parts}, found {batch}"
             )
 
-    def _checkpoint(self, resume: bool, allow_config_change: bool) -> dict[str, Any] | None:
-        """The state to go on from, if there is one and it is wanted."""
+    def _open(self, resume: bool, allow_config_change: bool) -> dict[str, Any] | None:
+        """Open the run folder. Returns the state to resume from, or None to begin."""
+        self.folder.open()
         path = self.folder.checkpoint
         if not path.exists() and not previous(path).exists():
             if resume:
