@@ -1,0 +1,37 @@
+"""Mixed precision computes the gradients of fp32."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from srgan.common.images import hr_tensor, lr_tensor
+from srgan.common.precision import Precision
+from srgan.data.resize import imresize
+from srgan.networks.generator import Generator
+from srgan.networks.losses import VGGLoss
+from srgan.networks.vgg import VGGFeatures
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_gradients_of_a_vgg_loss(vgg19: Path, astronaut: np.ndarray, precision: str) -> None:
+    """In a batch of 16, the gradient of VGG22's loss with respect to a feature is some 1e-10; fp16's smallest normal
+    number is 6e-5. GradScaler's initial scale of 65536 is enough."""
+    hr = astronaut[None, 96:144, 208:256]
+    lr = imresize(hr[0], 1 / 4)[None]
+    loss = VGGLoss(VGGFeatures("vgg22", str(vgg19)), factor=6e-7)
+    generator = Generator(blocks=1, channels=16)
+
+    def gradients(name: str) -> Tensor:
+        generator.zero_grad()
+        mixed = Precision(name, torch.device("cpu"))
+        with mixed.autocast():
+            # Divided as if these were 1/64 of the pixels of 16 crops of 96 x 96.
+            value = loss(generator(lr_tensor(lr)), hr_tensor(hr)) / 64
+        mixed.backward(value)
+        return torch.cat([p.grad.flatten() for p in generator.parameters()]) / mixed.scaler.get_scale()
+
+    expected, found = gradients("fp32"), gradients(precision)
+    assert (found - expected).norm() < 0.05 * expected.norm()
