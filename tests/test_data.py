@@ -18,6 +18,7 @@ from srgan.common.images import write_image
 from srgan.data import cache as cache_module
 from srgan.data.cache import PairCache
 from srgan.data.crops import DIV2K, CropDataset
+from srgan.data.degrade import Bicubic, Blur
 from srgan.data.pairs import ImagePair, find_pairs
 from srgan.data.resize import imresize
 
@@ -103,7 +104,7 @@ def test_changed_image_is_decoded_anew(folder: Path) -> None:
     write_image(folder / "1.png", noise(37, 64, seed=9))
     changed = dataset(folder)
     assert len(cached(folder).keys() - files.keys()) == 1
-    assert np.array_equal(changed.pairs[1].open(4)[1], noise(37, 64, seed=9)[:36])
+    assert np.array_equal(changed.pairs[1].open()[1], noise(37, 64, seed=9)[:36])
     os.utime(folder / "2.png", (1, 1))
     dataset(folder)
     assert len(cached(folder).keys() - files.keys()) == 2, "a new mtime is a new image"
@@ -111,10 +112,10 @@ def test_changed_image_is_decoded_anew(folder: Path) -> None:
 
 def test_scale_and_blur_have_their_own_files(folder: Path) -> None:
     dataset(folder)
-    dataset(folder, blur_sigma=1.0)
+    dataset(folder, degradation=Blur(sigma=1.0))
     dataset(folder, scale=2)
     assert len(cached(folder)) == 9
-    sharp, soft = (dataset(folder, blur_sigma=sigma)[0] for sigma in (0.0, 1.0))
+    sharp, soft = (dataset(folder, degradation=kind)[0] for kind in (Bicubic(), Blur(sigma=1.0)))
     assert torch.equal(sharp[1], soft[1])
     assert not torch.equal(sharp[0], soft[0])
 
@@ -155,7 +156,7 @@ def test_two_runs_build_one_cache_at_once(folder: Path) -> None:
     assert [exit_status(child) for child in children] == [0, 0]
     assert len(cached(folder)) == 20
     pairs = PairCache(folder.parent / "cache", 4).build(find_pairs(folder, 4), 32)
-    assert np.array_equal(pairs[10].open(4)[1], noise(120, 120, seed=int(find_pairs(folder, 4)[10].name)))
+    assert np.array_equal(pairs[10].open()[1], noise(120, 120, seed=int(find_pairs(folder, 4)[10].name)))
 
 
 # What can't be used
@@ -213,7 +214,7 @@ def test_div2k_layout_takes_its_own_lr_images(tmp_path: Path) -> None:
     write_image(root / "DIV2K_train_HR" / "0001.png", noise(40, 40))
     write_image(root / "DIV2K_train_LR_bicubic" / "X4" / "0001x4.png", noise(10, 10, seed=1))
     crops = DIV2K(root, crop=32, cache=tmp_path / "cache")
-    assert np.array_equal(crops.pairs[0].open(4)[0], noise(10, 10, seed=1))
+    assert np.array_equal(crops.pairs[0].open()[0], noise(10, 10, seed=1))
     write_image(root / "DIV2K_train_LR_bicubic" / "X4" / "0001x4.png", noise(11, 10))
     with pytest.raises(UserError, match=r"0001x4\.png: expected 10 x 10 pixels"):
         DIV2K(root, crop=32, cache=tmp_path / "cache", strict=True)

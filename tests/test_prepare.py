@@ -1,6 +1,7 @@
 """JPEG photographs lose up to 7 rows and columns, or half their size, before LR is made; other files nothing."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_offset_cuts_the_top_and_the_left(jpeg: Path, ramp: np.ndarray) -> None:
 
 
 def test_halving_is_imresize(jpeg: Path) -> None:
-    lr, hr = ImagePair("a", jpeg).read(4, preparation=Preparation(halve=True))
+    lr, hr = ImagePair("a", jpeg, preparation=Preparation(halve=True)).read(4)
     half = imresize(read_rgb(jpeg), 1 / 2)
     assert half.shape == (71, 75, 3)
     assert np.array_equal(hr, half[:68, :72])
@@ -56,7 +57,7 @@ def test_halving_is_imresize(jpeg: Path) -> None:
 
 
 def test_both_cut_first(jpeg: Path) -> None:
-    _, hr = ImagePair("a", jpeg).read(4, preparation=Preparation(jpeg_offset=True, halve=True))
+    _, hr = ImagePair("a", jpeg, preparation=Preparation(jpeg_offset=True, halve=True)).read(4)
     top, left = offset("a.JPEG")
     half = imresize(read_rgb(jpeg)[top:, left:], 1 / 2)
     assert np.array_equal(hr, half[: len(half) // 4 * 4, : half.shape[1] // 4 * 4])
@@ -76,7 +77,7 @@ def test_lr_file_of_a_prepared_photograph_is_not_used(jpeg: Path, ramp: np.ndarr
     write_image(jpeg.with_name("lr.png"), ramp[:35, :37])
     pair = ImagePair("a", jpeg, jpeg.with_name("lr.png"))
     assert np.array_equal(pair.read(4)[0], ramp[:35, :37])
-    lr, hr = pair.read(4, preparation=Preparation(halve=True))
+    lr, hr = replace(pair, preparation=Preparation(halve=True)).read(4)
     assert np.array_equal(lr, imresize(hr, 1 / 4))
 
 
@@ -87,7 +88,7 @@ def test_crops_and_cache(jpeg: Path) -> None:
     sizes = {
         (cut, half): [
             (pair.height, pair.width)
-            for pair in CropDataset([jpeg.parent], jpeg_offset=cut, halve=half, **options).pairs
+            for pair in CropDataset([jpeg.parent], preparation=Preparation(cut, half), **options).pairs
         ]
         for cut in (False, True)
         for half in (False, True)
@@ -105,7 +106,7 @@ def test_photographs_too_small_when_prepared(jpeg: Path, capsys: pytest.CaptureF
     assert top != left
     exif = Image.Exif()
     exif[0x0112] = 6
-    options = {"crop": 96, "cache": jpeg.parents[1] / "cache", "jpeg_offset": True}
+    options = {"crop": 96, "cache": jpeg.parents[1] / "cache", "preparation": Preparation(jpeg_offset=True)}
     for height, width in ((96 + top, 96 + left), (96 + top - 1, 96 + left), (96 + top, 96 + left - 1)):
         Image.new("RGB", (height, width)).save(jpeg.with_name("side.jpg"), exif=exif)
         crops = CropDataset([jpeg.parent], **options)

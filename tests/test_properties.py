@@ -87,11 +87,11 @@ class Opened(CachedPair):
     """A pair in memory."""
 
     def __new__(cls, lr: np.ndarray, hr: np.ndarray) -> "Opened":
-        pair = super().__new__(cls, None, *hr.shape[:2])
+        pair = super().__new__(cls, None, *hr.shape[:2], 4)
         pair.images = lr, hr
         return pair
 
-    def open(self, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    def open(self) -> tuple[np.ndarray, np.ndarray]:
         return self.images
 
 
@@ -108,7 +108,12 @@ def pretrain_trees(draw: st.DrawFn) -> dict:
         "data": {
             "folders": draw(FOLDERS),
             "crop": 48 * draw(st.integers(1, 8)),
-            "blur_sigma": draw(st.floats(0, 32)),
+            "degradation": draw(
+                st.one_of(
+                    st.just({"name": "bicubic"}),
+                    st.builds(lambda sigma: {"name": "blur", "sigma": sigma}, st.floats(1e-3, 32)),
+                )
+            ),
             "strict": draw(st.booleans()),
             "jpeg_offset": draw(st.booleans()),
             "halve": draw(st.booleans()),

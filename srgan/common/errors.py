@@ -16,6 +16,10 @@ class UserError(Exception):
     """An error that only the user can fix; says what was expected, what was found, where, and what to do."""
 
 
+class ImageError(UserError):
+    """An image file that can't be used; where there are others, work can go on without it."""
+
+
 def describe(error: BaseException) -> str:
     """An exception's message in one line; for an OSError the system's text without number and path."""
     lines = (getattr(error, "strerror", None) or str(error)).splitlines()

@@ -10,7 +10,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from srgan.common.errors import UserError, describe
+from srgan.common.errors import ImageError, UserError, describe
 from srgan.common.files import whole_file
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
@@ -38,28 +38,28 @@ def decoding(path: Path) -> Iterator[None]:
     """Name the file in what Pillow raises, and refuse what isn't a file: a pipe would never end.
 
     Raises:
-        UserError: the file is missing, unreadable, truncated, no image, or a decompression bomb.
+        ImageError: the file is missing, unreadable, truncated, no image, or a decompression bomb.
     """
     try:
         if path.exists() and not path.is_file():
-            raise UserError(f"{path}: expected an image file, found a folder or a device")
+            raise ImageError(f"{path}: expected an image file, found a folder or a device")
         yield
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        raise UserError(f"{path}: expected an image, found something else (or an empty file)") from error
+        raise ImageError(f"{path}: expected an image, found something else (or an empty file)") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: more pixels than Pillow opens safely ({error})") from error
+        raise ImageError(f"{path}: more pixels than Pillow opens safely ({error})") from error
     except Exception as error:
         # Pillow's many decoders raise what they like at a damaged file.
-        raise UserError(f"{path}: can't be read as an image: {describe(error)}") from error
+        raise ImageError(f"{path}: can't be read as an image: {describe(error)}") from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) from an image file's header: a JPEG's as its EXIF turns it, any other's as it is stored.
 
     Raises:
-        UserError: as `read_rgb`, but for what only decoding shows.
+        ImageError: as `read_rgb`, but for what only decoding shows.
     """
     with decoding(path), Image.open(path) as image:
         # Other formats may have to be decoded to find their EXIF.
@@ -90,7 +90,7 @@ def read_rgb(path: Path) -> np.ndarray:
     """Decode a file to uint8 H x W x 3, RGB.
 
     Raises:
-        UserError: the file is missing, unreadable, truncated, no image, or a decompression bomb.
+        ImageError: the file is missing, unreadable, truncated, no image, or a decompression bomb.
     """
     with decoding(path), Image.open(path) as image:
         return rgb_array(image)

@@ -4,67 +4,73 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
-from srgan.common.errors import UserError, describe, warn
+from srgan.common.errors import ImageError, UserError, describe, warn
 from srgan.common.files import remove_leftovers, whole_file
 from srgan.common.images import image_size
 from srgan.data.pairs import ImagePair
-from srgan.data.prepare import AS_IT_IS, Preparation
+
+Item, Value = TypeVar("Item"), TypeVar("Value")
 
 
 class CachedPair(NamedTuple):
-    """A decoded pair on disk: HR's height x width x 3 bytes, then LR's."""
+    """A decoded pair on disk: height x width x 3 bytes of HR, then those of LR, unless that is made for each crop."""
 
     path: Path
     height: int
     width: int
+    lr_scale: int | None
 
-    def open(self, scale: int) -> tuple[np.ndarray, np.ndarray]:
-        """(LR, HR), memory-mapped: only the pages that a crop touches are read.
+    @property
+    def bytes(self) -> int:
+        lr = (self.height // self.lr_scale) * (self.width // self.lr_scale) if self.lr_scale else 0
+        return 3 * (self.height * self.width + lr)
+
+    def open(self) -> tuple[np.ndarray | None, np.ndarray]:
+        """(LR or None, HR), memory-mapped: only the pages that a crop touches are read.
 
         Raises:
             UserError: the file is gone, or not of the size that it was written with.
         """
         try:
-            pixels = np.memmap(self.path, np.uint8, mode="r", shape=_bytes(self.height, self.width, scale))
+            pixels = np.memmap(self.path, np.uint8, mode="r", shape=self.bytes)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{self.path}: the decoded image is gone: {describe(error)}; run again with --resume to decode it anew"
             ) from error
         split = self.height * self.width * 3
-        lr_shape = (self.height // scale, self.width // scale, 3)
-        return pixels[split:].reshape(lr_shape), pixels[:split].reshape(self.height, self.width, 3)
-
-
-def _bytes(height: int, width: int, scale: int) -> int:
-    return 3 * (height * width + (height // scale) * (width // scale))
+        hr = pixels[:split].reshape(self.height, self.width, 3)
+        if not self.lr_scale:
+            return None, hr
+        return pixels[split:].reshape(self.height // self.lr_scale, self.width // self.lr_scale, 3), hr
 
 
 class Source(NamedTuple):
-    """A pair that is still in its image files, under the key by which the cache knows it."""
+    """What the cache knows of a pair before it is decoded: its key, and the HR image's size according to its header."""
 
-    pair: ImagePair
     key: str
-    size: tuple[int, int]
+    height: int
+    width: int
 
 
 class PairCache:
     """Decodes each pair once into a file of its own under `folder`, and finds it there the next time.
 
-    A file's name holds a digest of the source's path, size and mtime, the scale, the blur and the preparation, and the
-    image's size: a changed source is decoded anew, and two runs that build at once only do the same work twice, since
-    every file appears under its name when it is whole.
+    A file's name holds a digest of what it depends on (the paths, sizes and mtimes of the image files, the scale, the
+    preparation and the degradation) and the size of its images. So a changed image is decoded anew, and two runs that
+    build at once only do the same work twice, since a file appears under its name when it is whole.
     """
 
-    def __init__(self, folder: Path, scale: int, blur_sigma: float = 0.0, preparation: Preparation = AS_IT_IS) -> None:
-        self.folder, self.scale, self.blur_sigma, self.preparation = folder, scale, blur_sigma, preparation
+    def __init__(self, folder: Path, scale: int) -> None:
+        self.folder, self.scale = folder, scale
 
     def build(self, pairs: Sequence[ImagePair], crop: int, strict: bool = False) -> list[CachedPair]:
         """The decoded pairs, in order, without the images that are smaller than the crop or can't be read.
@@ -73,65 +79,50 @@ class PairCache:
             UserError: not enough disk, nothing left, or (strict) an image that can't be read.
         """
         cached = self._scan()
-        # Each thread holds an image and its float64 rows: hundreds of MB for a large photograph.
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            sources = list(pool.map(self._source, pairs))
-            large = [s for s in sources if isinstance(s, Source) and min(s.size) >= crop]
-            new = [source for source in large if source.key not in cached]
-            self._reserve(new)
-            decoded = pool.map(self._decode, new)
-            shown = tqdm(decoded, "decoding", total=len(new), unit="image", disable=None if new else True)
-            cached |= {source.key: result for source, result in zip(new, shown, strict=True)}
-        results = [cached[source.key] for source in large]
-        self._report([*sources, *results], crop, strict)
-        entries = [result for result in results if isinstance(result, CachedPair)]
+        sources = for_each(dict.fromkeys(pairs), self._source, strict)
+        large = {pair: source for pair, source in sources.items() if min(source.height, source.width) >= crop}
+        new = {pair: source for pair, source in large.items() if source.key not in cached}
+        self._check_space(new)
+        decoded = for_each(new, lambda pair: self._decode(pair, new[pair].key), strict, "decoding")
+        small = sum(pair in sources and pair not in large for pair in pairs)
+        if small:
+            warn(f"{small} images smaller than the crop of {crop} pixels are left out")
+        ready = {pair: cached[source.key] for pair, source in large.items() if pair not in new} | decoded
+        entries = [ready[pair] for pair in pairs if pair in ready]
         if not entries:
             raise UserError(f"no image of {crop} pixels a side or more is left of {len(pairs)} to train on")
         return entries
 
-    def _report(self, results: Sequence[Source | CachedPair | UserError], crop: int, strict: bool) -> None:
-        errors = dict.fromkeys(str(result) for result in results if isinstance(result, UserError))
-        for error in errors:
-            if strict:
-                raise UserError(error)
-            warn(f"left out: {error}")
-        small = sum(isinstance(result, Source) and min(result.size) < crop for result in results)
-        if small:
-            warn(f"{small} images smaller than the crop of {crop} pixels are left out")
-
-    def _scan(self) -> dict[str, CachedPair | UserError]:
-        """The cached pairs by key. A file of the wrong size, such as a crash of the machine leaves, doesn't count."""
+    def _scan(self) -> dict[str, CachedPair]:
+        """The cached pairs by key, without files of the wrong size, such as a crash of the machine leaves."""
         found = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # A live run renames its file within seconds.
             remove_leftovers(self.folder, seconds=600)
             for entry in os.scandir(self.folder):
-                match = re.fullmatch(r"([0-9a-f]+)_(\d+)x(\d+)\.u8", entry.name)
+                match = re.fullmatch(r"([0-9a-f]+)_(\d+)x(\d+)(?:_x(\d+))?\.u8", entry.name)
                 if match:
-                    pair = CachedPair(Path(entry.path), int(match[2]), int(match[3]))
-                    if entry.stat().st_size == _bytes(pair.height, pair.width, self.scale):
-                        found[match[1]] = pair
+                    key, *sides = match.groups()
+                    pair = CachedPair(Path(entry.path), *(side and int(side) for side in sides))
+                    if entry.stat().st_size == pair.bytes:
+                        found[key] = pair
         except OSError as error:
             raise UserError(f"{self.folder}: the cache of decoded images can't be used: {describe(error)}") from error
         return found
 
-    def _source(self, pair: ImagePair) -> Source | UserError:
-        try:
-            width, height = image_size(pair.hr)
-            size = self.preparation.size(height, width, pair.hr)
-            facts = [self.scale, self.blur_sigma]
-            if self.preparation.applies_to(pair.hr):
-                facts += [self.preparation]
-            for path in filter(None, pair[1:]):
-                stat = path.stat()
-                facts += [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
-        except (UserError, OSError) as error:
-            return error if isinstance(error, UserError) else UserError(f"{pair.hr}: {describe(error)}")
-        return Source(pair, hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest(), size)
+    def _source(self, pair: ImagePair) -> Source:
+        width, height = image_size(pair.hr)
+        facts = [self.scale, pair.preparation if pair.preparation.applies_to(pair.hr) else None]
+        if not pair.degradation.per_crop:
+            facts.append(pair.lr_file or pair.degradation)
+        for path in filter(None, (pair.hr, pair.lr_file)):
+            facts += _file_facts(path)
+        key = hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()
+        return Source(key, *pair.preparation.size(height, width, pair.hr))
 
-    def _reserve(self, new: Sequence[Source]) -> None:
-        needed = sum(_bytes(*source.size, self.scale) for source in new)
+    def _check_space(self, new: Mapping[ImagePair, Source]) -> None:
+        needed = sum(self._entry(pair, *source).bytes for pair, source in new.items())
         free = shutil.disk_usage(self.folder).free
         if needed > 1e8:
             print(f"decoding photographs into {self.folder}: {needed / 1e9:.1f} GB")
@@ -141,14 +132,59 @@ class PairCache:
                 "make room or set data.cache to a folder on another disk"
             )
 
-    def _decode(self, source: Source) -> CachedPair | UserError:
-        try:
-            lr, hr = source.pair.read(self.scale, self.blur_sigma, self.preparation)
-        except UserError as error:
-            return error
-        height, width = hr.shape[:2]
-        path = self.folder / f"{source.key}_{height}x{width}.u8"
-        with whole_file(path) as part, part.open("wb") as file:
-            file.write(np.ascontiguousarray(hr))
-            file.write(lr)
-        return CachedPair(path, height, width)
+    def _entry(self, pair: ImagePair, key: str, height: int, width: int) -> CachedPair:
+        lr_scale = None if pair.degradation.per_crop else self.scale
+        name = f"{key}_{height}x{width}{f'_x{lr_scale}' if lr_scale else ''}.u8"
+        return CachedPair(self.folder / name, height, width, lr_scale)
+
+    def _decode(self, pair: ImagePair, key: str) -> CachedPair:
+        images = [pair.read_hr(self.scale)] if pair.degradation.per_crop else reversed(pair.read(self.scale))
+        hr, *lr = map(np.ascontiguousarray, images)
+        entry = self._entry(pair, key, *hr.shape[:2])
+        with whole_file(entry.path) as part, part.open("wb") as file:
+            file.writelines([hr, *lr])
+        return entry
+
+
+def _file_facts(path: Path) -> tuple[str, int, int]:
+    """What tells that a file has changed."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ImageError(f"{path}: {describe(error)}") from error
+    return str(path.resolve()), stat.st_size, stat.st_mtime_ns
+
+
+def for_each(
+    items: Iterable[Item], function: Callable[[Item], Value], strict: bool, progress: str = ""
+) -> dict[Item, Value]:
+    """What the function returns for each item, computed in threads, with a progress bar of this name.
+
+    Images that can't be used are left out with a warning.
+
+    Raises:
+        ImageError: the first of them, if they are to be fatal (strict).
+    """
+    values = {}
+    # A thread that decodes holds an image and its float64 rows: hundreds of MB for a large photograph.
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    try:
+        futures = {item: pool.submit(function, item) for item in items}
+        hidden = not (progress and futures)
+        for item, future in tqdm(futures.items(), progress, unit="image", disable=hidden or None):
+            with leaving_out(strict):
+                values[item] = future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return values
+
+
+@contextmanager
+def leaving_out(strict: bool) -> Iterator[None]:
+    """Turn an image that can't be used into a warning, unless that is to be fatal (strict)."""
+    try:
+        yield
+    except ImageError as error:
+        if strict:
+            raise
+        warn(f"left out: {error}")

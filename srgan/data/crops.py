@@ -1,6 +1,7 @@
 """Random crops of photographs for training."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from srgan.data.cache import PairCache
+from srgan.data.degrade import BICUBIC, Degradation
 from srgan.data.pairs import find_pairs
-from srgan.data.prepare import Preparation
+from srgan.data.prepare import AS_IT_IS, Preparation
 
 
 class CropDataset(Dataset):
@@ -25,9 +27,9 @@ class CropDataset(Dataset):
         crop: side of the HR crop in pixels, a multiple of the scale.
         cache: folder for the decoded images.
         seed: chooses the sequence of crops.
-        blur_sigma: sigma of a Gaussian blur before the reduction, in HR pixels.
+        degradation: makes the LR images; any but `Bicubic` also in place of LR files.
+        preparation: what is done to HR images that were JPEG files.
         strict: raise at an image that can't be read instead of leaving it out with a warning.
-        jpeg_offset, halve: as `Preparation`, for JPEG files.
 
     Raises:
         UserError: a folder is missing, or no image is large enough.
@@ -40,16 +42,17 @@ class CropDataset(Dataset):
         crop: int = 96,
         cache: str | Path = "datasets/cache",
         seed: int = 0,
-        blur_sigma: float = 0.0,
+        degradation: Degradation = BICUBIC,
+        preparation: Preparation = AS_IT_IS,
         strict: bool = False,
-        jpeg_offset: bool = False,
-        halve: bool = False,
     ) -> None:
-        self.scale, self.crop, self.seed = scale, crop, seed
-        pairs = [pair for folder in folders for pair in find_pairs(Path(folder), scale, recursive=True)]
-        self.pairs = PairCache(Path(cache), scale, blur_sigma, Preparation(jpeg_offset, halve)).build(
-            pairs, crop, strict
-        )
+        self.scale, self.crop, self.seed, self.degradation = scale, crop, seed, degradation
+        pairs = [
+            replace(pair, degradation=degradation, preparation=preparation)
+            for folder in folders
+            for pair in find_pairs(Path(folder), scale, recursive=True)
+        ]
+        self.pairs = PairCache(Path(cache), scale).build(pairs, crop, strict)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -57,14 +60,22 @@ class CropDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """(LR crop/scale x crop/scale x 3, HR crop x crop x 3), uint8."""
         rng = np.random.default_rng((self.seed, index))
-        pair = self.pairs[rng.integers(len(self.pairs))]
-        lr, hr = pair.open(self.scale)
+        lr, hr = self.pairs[rng.integers(len(self.pairs))].open()
         size = self.crop // self.scale
-        y, x = rng.integers(lr.shape[0] - size + 1), rng.integers(lr.shape[1] - size + 1)
+        y, x = (rng.integers(side // self.scale - size + 1) for side in hr.shape[:2])
         flip, turns = rng.integers(2), rng.integers(4)
-        lr_crop = _window(lr, y, x, size)
         hr_crop = _window(hr, y * self.scale, x * self.scale, self.crop)
+        lr_crop = self._degraded(hr, y, x, rng) if lr is None else _window(lr, y, x, size)
         return tuple(torch.from_numpy(_oriented(crop, flip, turns)) for crop in (lr_crop, hr_crop))
+
+    def _degraded(self, hr: np.ndarray, y: int, x: int, rng: np.random.Generator) -> np.ndarray:
+        """The LR crop at (y, x) in LR pixels, of a part of the HR image that holds all its pixels depend on."""
+        size, margin = self.crop // self.scale, self.degradation.margin
+        top, left = max(y - margin, 0), max(x - margin, 0)
+        rows, columns = (
+            slice(start * self.scale, (stop + size + margin) * self.scale) for start, stop in ((top, y), (left, x))
+        )
+        return _window(self.degradation(hr[rows, columns], self.scale, rng), y - top, x - left, size)
 
 
 class DIV2K(CropDataset):

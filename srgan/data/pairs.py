@@ -3,58 +3,74 @@
 import glob
 import os
 import re
+import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from skimage.filters import gaussian
 
-from srgan.common.errors import UserError, describe
+from srgan.common.errors import ImageError, UserError
 from srgan.common.images import list_images, read_rgb
+from srgan.data.degrade import BICUBIC, Degradation
 from srgan.data.prepare import AS_IT_IS, Preparation
-from srgan.data.resize import imresize
 
 DOWNLOAD = "python -m scripts.download_div2k"
 
 
-class ImagePair(NamedTuple):
-    """An HR image and its LR image; without an LR file the LR image is made by `imresize`."""
+@dataclass(frozen=True)
+class ImagePair:
+    """An HR image and its LR image, which is a file or made by a degradation.
+
+    Args:
+        name: what tables and pictures call it.
+        hr: the HR file.
+        lr: the LR file; it only counts with the `Bicubic` degradation and an HR image as it is in its file.
+        degradation: makes the LR image where there is no LR file.
+        preparation: what is done to the HR image first.
+    """
 
     name: str
     hr: Path
     lr: Path | None = None
+    degradation: Degradation = BICUBIC
+    preparation: Preparation = AS_IT_IS
 
-    def read(
-        self, scale: int, blur_sigma: float = 0.0, preparation: Preparation = AS_IT_IS
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(LR h x w x 3, HR scale*h x scale*w x 3), uint8; HR is cropped to a multiple of the scale.
-
-        The LR file counts only when the HR file is neither blurred nor prepared.
+    def read(self, scale: int) -> tuple[np.ndarray, np.ndarray]:
+        """(LR h x w x 3, HR scale*h x scale*w x 3), uint8; a random degradation is seeded by the pair's name.
 
         Raises:
-            UserError: a file can't be read, or the LR file isn't the HR file's size over the scale.
+            ImageError: a file can't be read, or the LR file isn't the HR file's size over the scale.
         """
-        hr = read_rgb(self.hr)
-        try:
-            prepared = preparation.applies_to(self.hr)
-            hr = preparation.apply(hr, self.hr)
-        except OSError as error:
-            raise UserError(f"{self.hr}: {describe(error)}") from error
-        height, width = (side // scale for side in hr.shape[:2])
-        hr = hr[: height * scale, : width * scale]
-        if self.lr is None or blur_sigma or prepared:
-            if not height or not width:
-                raise UserError(f"{self.hr}: {hr.shape[1]} x {hr.shape[0]} pixels are too few for scale {scale}")
-            return imresize(_blur(hr, blur_sigma), 1 / scale), hr
-        lr = read_rgb(self.lr)
+        hr = self.read_hr(scale)
+        if self.lr_file is None:
+            return self.degradation(hr, scale, np.random.default_rng(zlib.crc32(self.name.encode()))), hr
+        lr, (height, width) = read_rgb(self.lr_file), (side // scale for side in hr.shape[:2])
         if lr.shape[:2] != (height, width):
-            raise UserError(
+            raise ImageError(
                 f"{self.lr}: expected {width} x {height} pixels, {self.hr.name}'s size over {scale}, "
                 f"found {lr.shape[1]} x {lr.shape[0]}"
             )
         return lr, hr
+
+    def read_hr(self, scale: int) -> np.ndarray:
+        """The HR image, uint8 H x W x 3, prepared and cropped to multiples of the scale.
+
+        Raises:
+            ImageError: the file can't be read, or has too few pixels.
+        """
+        hr = self.preparation.apply(read_rgb(self.hr), self.hr)
+        height, width = (side // scale * scale for side in hr.shape[:2])
+        if not height or not width:
+            raise ImageError(f"{self.hr}: {hr.shape[1]} x {hr.shape[0]} pixels are too few for scale {scale}")
+        return hr[:height, :width]
+
+    @property
+    def lr_file(self) -> Path | None:
+        """The LR file, if it is the one to use. Raises: ImageError, the HR file can't be read."""
+        as_it_is = self.degradation == BICUBIC and not self.preparation.applies_to(self.hr)
+        return self.lr if as_it_is else None
 
 
 def find_pairs(folder: Path, scale: int, recursive: bool = False) -> list[ImagePair]:
@@ -160,10 +176,3 @@ def _walk(folder: Path) -> Iterable[Path]:
         if real not in seen:
             yield from list_images(Path(root))
         seen.add(real)
-
-
-def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    if not sigma:
-        return image
-    blurred = gaussian(image, sigma, mode="reflect", preserve_range=True, channel_axis=2)
-    return np.floor(blurred + 0.5).astype(np.uint8)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from srgan.common.errors import ImageError, describe
 from srgan.data.resize import imresize
 
 
@@ -23,14 +24,17 @@ class Preparation:
     halve: bool = False
 
     def applies_to(self, path: Path) -> bool:
-        """Whether the file's image is changed. Raises: OSError, it can't be read."""
+        """Whether the file's image is changed. Raises: ImageError, it can't be read."""
         if not (self.jpeg_offset or self.halve):
             return False
-        with path.open("rb") as file:
-            return file.read(3) == b"\xff\xd8\xff"
+        try:
+            with path.open("rb") as file:
+                return file.read(3) == b"\xff\xd8\xff"
+        except OSError as error:
+            raise ImageError(f"{path}: {describe(error)}") from error
 
     def size(self, height: int, width: int, path: Path) -> tuple[int, int]:
-        """(height, width) that `apply` makes of an image of this size. Raises: OSError, the file can't be read."""
+        """(height, width) that `apply` makes of an image of this size. Raises: ImageError, as `applies_to`."""
         if not self.applies_to(path):
             return height, width
         top, left = self._offset(path)
@@ -38,7 +42,7 @@ class Preparation:
         return (-(-height // 2), -(-width // 2)) if self.halve else (height, width)
 
     def apply(self, image: np.ndarray, path: Path) -> np.ndarray:
-        """The HR image, uint8 H x W x 3, of the image decoded from this file. Raises: OSError, it can't be read."""
+        """The HR image, uint8 H x W x 3, of the image decoded from this file. Raises: ImageError, as `applies_to`."""
         if not self.applies_to(path):
             return image
         top, left = self._offset(path)

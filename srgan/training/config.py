@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from srgan.common.errors import UserError, error_context
-from srgan.training.parsing import apply_override, build, dotted_keys, number, read_yaml
+from srgan.common.fields import number
+from srgan.data.degrade import BICUBIC, AnyDegradation
+from srgan.training.parsing import apply_override, build, dotted_keys, read_yaml
 
 Config = TypeVar("Config", bound="PretrainConfig")
 
@@ -19,7 +21,7 @@ class Data:
     folders: tuple[str, ...] = ("datasets/DIV2K/DIV2K_train_HR",)
     cache: str = "datasets/cache"  # decoded images, memory-mapped
     crop: int = number(96, low=8, high=4096)  # side of an HR crop in pixels
-    blur_sigma: float = number(0.0, low=0, high=32)  # Gaussian blur of the HR image before it is reduced, in HR pixels
+    degradation: AnyDegradation = BICUBIC  # how LR images are made, for training and for validation
     jpeg_offset: bool = False  # cut 0 to 7 pixels off the top and left of JPEG files: their blocks fall anywhere
     halve: bool = False  # JPEG files at half their size, by imresize
     workers: int = number(4, low=0, high=256)
@@ -170,5 +172,6 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -
 
 def parse(kind: type[Config], tree: dict[str, Any]) -> Config:
     """Build a config from nested dicts, as YAML or a checkpoint holds them. Raises: UserError, as `load_config`."""
-    hint = "it is one of train.py's: run train.py with this config"
-    return build(kind, tree, {key: hint for key in dotted_keys(AdversarialConfig)})
+    hints = {key: "it is one of train.py's: run train.py with this config" for key in dotted_keys(AdversarialConfig)}
+    hints["data.blur_sigma"] = "write data.degradation: {name: blur, sigma: ...}"
+    return build(kind, tree, hints)

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from srgan.common import parallel
 from srgan.common.errors import UserError, describe, error_context
 from srgan.data.crops import CropDataset
+from srgan.data.prepare import Preparation
 from srgan.training.config import PretrainConfig
 
 
@@ -29,10 +30,9 @@ def load_photographs(config: PretrainConfig) -> CropDataset:
             data.crop,
             data.cache,
             config.runtime.seed,
-            data.blur_sigma,
+            data.degradation,
+            Preparation(data.jpeg_offset, data.halve),
             data.strict,
-            data.jpeg_offset,
-            data.halve,
         )
 
     with error_context("data"):

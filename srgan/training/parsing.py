@@ -4,10 +4,11 @@ import dataclasses
 import difflib
 import math
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, TypeVar
 
 import yaml
@@ -18,11 +19,6 @@ Section = TypeVar("Section")
 Hint = Callable[[str, list[str]], str]  # (unknown key, keys of its section) -> what to do
 
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-
-
-def number(default: float, low: float = -math.inf, high: float = math.inf, above: float = -math.inf) -> Any:
-    """A numeric dataclass field with its range: low <= value <= high, and value > above."""
-    return dataclasses.field(default=default, metadata={"at least": low, "above": above, "at most": high})
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -81,9 +77,10 @@ def build(kind: type[Section], tree: Any, hints: Mapping[str, str] | None = None
 def dotted_keys(kind: type, prefix: str = "") -> Iterator[str]:
     """All keys of a dataclass and of those nested in it, such as `optimizer.lr`."""
     for name, field_type in typing.get_type_hints(kind).items():
-        if dataclasses.is_dataclass(field_type):
-            yield from dotted_keys(field_type, f"{prefix}{name}.")
-        else:
+        sections = [kind for kind in (field_type, *typing.get_args(field_type)) if dataclasses.is_dataclass(kind)]
+        for section in sections:
+            yield from dotted_keys(section, f"{prefix}{name}.")
+        if not sections:
             yield f"{prefix}{name}"
 
 
@@ -162,7 +159,16 @@ def _hint(known: list[str], hints: Mapping[str, str], key: str, siblings: list[s
     return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(siblings)}"
 
 
+def _member(kinds: Sequence[type], tree: Any, where: str) -> type:
+    """The one of several kinds of section that the `name` in it says, or the first."""
+    members = {kind().name: kind for kind in kinds}
+    name = tree.get("name", next(iter(members))) if isinstance(tree, dict) else next(iter(members))
+    return members[_choice(tuple(members), name, f"{where}.name")]
+
+
 def _value(kind: Any, value: Any, where: str, hint: Hint) -> Any:
+    if isinstance(kind, UnionType):
+        kind = _member(typing.get_args(kind), value, where)
     if dataclasses.is_dataclass(kind):
         return _section(kind, value, f"{where}.", hint)
     args = typing.get_args(kind)

@@ -77,7 +77,7 @@ class Trainer:
         # What fails at once comes before what takes long: networks and VGG weights here, decoding in `run`.
         self.folder = RunFolder(runs, config.name)
         state = parallel.from_main(lambda: self._open(resume, allow_config_change))
-        self.validation = ValidationSet(config.validation, config.generator.scale)
+        self.validation = ValidationSet(config.validation, config.generator.scale, config.data.degradation)
         self.stage = stage_type(config, device)
         if state:
             self._load(state)

@@ -1,28 +1,32 @@
 """Validation during training: scores over fixed images, and pictures of the first of them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from srgan.common.errors import error_context
+from srgan.data.degrade import Degradation
 from srgan.data.pairs import find_pairs
 from srgan.evaluation.evaluate import Result, Upscale, bicubic, evaluate
 from srgan.training.config import Validation
 
 
 class ValidationSet:
-    """The images that a config names for validation.
+    """The images that a config names for validation, reduced as the training images are.
 
     Raises:
         UserError: a folder is missing or holds no images.
     """
 
-    def __init__(self, config: Validation, scale: int) -> None:
+    def __init__(self, config: Validation, scale: int, degradation: Degradation) -> None:
         self.samples, self.scale = config.samples, scale
         with error_context("validation.folders"):
             self.pairs = [
-                pair for folder in config.folders for pair in find_pairs(Path(folder), scale)[: config.images]
+                replace(pair, degradation=degradation)
+                for folder in config.folders
+                for pair in find_pairs(Path(folder), scale)[: config.images]
             ]
 
     def bicubic(self) -> tuple[float, float]:

@@ -1,0 +1,10 @@
+"""Fields of a config's sections, where type and default don't say enough."""
+
+import math
+from dataclasses import field
+from typing import Any
+
+
+def number(default: float, low: float = -math.inf, high: float = math.inf, above: float = -math.inf) -> Any:
+    """A numeric dataclass field with its range: low <= value <= high, and value > above."""
+    return field(default=default, metadata={"at least": low, "above": above, "at most": high})
