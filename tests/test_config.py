@@ -9,8 +9,8 @@ from conftest import REPOSITORY
 
 from srgan.common.errors import UserError
 from srgan.training.commands import main
-from srgan.training.config import AdversarialConfig, PretrainConfig, load_config, parse
-from srgan.training.parsing import differences, to_dict
+from srgan.training.config import AdversarialConfig, PretrainConfig, changes, load_config, parse
+from srgan.training.parsing import to_dict
 from srgan.training.stages import PretrainStage
 
 MISTAKES = {
@@ -179,11 +179,17 @@ def test_configs_are_frozen() -> None:
         config.name = "y"
 
 
-def test_differences_are_named() -> None:
-    old, new = (to_dict(parse(PretrainConfig, {"name": "x", "data": {"crop": crop}})) for crop in (48, 96))
-    assert differences(old, new) == ["data.crop: 48 -> 96"]
+def test_changes_are_named() -> None:
+    """Against what a checkpoint holds; keys that are younger than it had their defaults."""
+    old, config = (
+        to_dict(parse(PretrainConfig, {"name": "x"})),
+        parse(PretrainConfig, {"name": "x", "data": {"crop": 48}}),
+    )
+    assert changes(old, config) == ["data.crop: 96 -> 48"]
     del old["runtime"]["seed"]
-    assert differences(old, new) == ["data.crop: 48 -> 96", "runtime.seed: None -> 0"]
+    assert changes(old, config) == ["data.crop: 96 -> 48"]
+    old["runtime"]["gone"] = 5
+    assert changes(old, config) == ["data.crop: 96 -> 48", "runtime.gone: 5 -> None", "runtime.seed: None -> 0"]
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)

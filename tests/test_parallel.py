@@ -21,6 +21,8 @@ from srgan.common.errors import UserError
 from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
 from srgan.training.batchnorm import SynchronisedBatchNorm2d
+from srgan.training.config import PretrainConfig, parse
+from srgan.training.trainer import check_processes
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +160,17 @@ def test_mistake_of_all_is_told_once(run: Path) -> None:
 def test_batch_without_equal_parts(run: Path) -> None:
     with pytest.raises(UserError, match=r"optimizer\.batch: expected a multiple .* 1 x 4, found 2"):
         trainer(run.parent / "config.yaml", run.parent, "runtime.accumulate=4")
+
+
+def test_compiling_around_synchronised_batch_norm_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = parse(PretrainConfig, {"name": "x", "runtime": {"compile": True, "sync_batchnorm": True}})
+    check_processes(config)
+    assert capsys.readouterr().err == "", "one process doesn't synchronise"
+    monkeypatch.setattr(parallel, "world_size", lambda: 2)
+    check_processes(config)
+    assert "each synchronised batch norm splits the compiled graph" in capsys.readouterr().err
 
 
 def test_machines_with_other_photographs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

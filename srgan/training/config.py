@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from srgan.common.errors import UserError, error_context
 from srgan.common.fields import number
 from srgan.data.degrade import BICUBIC, AnyDegradation
-from srgan.training.parsing import apply_override, build, dotted_keys, read_yaml
+from srgan.training.parsing import apply_override, build, differences, dotted_keys, read_yaml, to_dict
 
 Config = TypeVar("Config", bound="PretrainConfig")
 
@@ -175,3 +176,14 @@ def parse(kind: type[Config], tree: dict[str, Any]) -> Config:
     hints = {key: "it is one of train.py's: run train.py with this config" for key in dotted_keys(AdversarialConfig)}
     hints["data.blur_sigma"] = "write data.degradation: {name: blur, sigma: ...}"
     return build(kind, tree, hints)
+
+
+def changes(old: dict[str, Any], config: PretrainConfig) -> list[str]:
+    """What differs between the resolved config of an earlier run and this one, as `section.key: old -> new`.
+
+    Keys that have been added since count as if the earlier run had set their defaults.
+    """
+    # A key that is gone, or whose meaning has changed, shows up as a difference.
+    with suppress(UserError):
+        old = to_dict(parse(type(config), old))
+    return differences(old, to_dict(config))

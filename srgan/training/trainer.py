@@ -14,13 +14,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from srgan.common import parallel
-from srgan.common.errors import UserError, describe
+from srgan.common.errors import UserError, describe, warn
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
-from srgan.training.config import Optimizer, PretrainConfig
+from srgan.training.config import Optimizer, PretrainConfig, changes
 from srgan.training.loader import load_batches, load_photographs
-from srgan.training.parsing import differences, to_dict
+from srgan.training.parsing import to_dict
 from srgan.training.runlog import Log, RunFolder
 from srgan.training.stages import PretrainStage
 from srgan.training.validation import ValidationSet
@@ -34,6 +34,21 @@ def learning_rate(iteration: int, config: Optimizer) -> float:
         return config.lr * config.gamma ** sum(iteration > milestone for milestone in config.milestones)
     progress = (iteration - 1) / max(config.iterations - 1, 1)
     return config.lr * (config.gamma + (1 - config.gamma) * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def check_processes(config: PretrainConfig) -> None:
+    """Warn of a slow combination. Raises: UserError, the batch can't be divided equally among the processes."""
+    runtime, batch, processes = config.runtime, config.optimizer.batch, parallel.world_size()
+    if batch % (processes * runtime.accumulate):
+        raise UserError(
+            "optimizer.batch: expected a multiple of the number of processes times runtime.accumulate, "
+            f"{processes} x {runtime.accumulate}, found {batch}"
+        )
+    if runtime.compile and runtime.sync_batchnorm and processes > 1:
+        warn(
+            "runtime.compile: each synchronised batch norm splits the compiled graph, so there is less to gain; "
+            "runtime.sync_batchnorm=false compiles the networks whole"
+        )
 
 
 class Trainer:
@@ -73,7 +88,7 @@ class Trainer:
         self.seconds, self.best = 0.0, -math.inf
         self.sums: dict[str, Tensor] = {}
         self.stop_signal = 0  # the number of the one that is to stop the run
-        self._check_batch()
+        check_processes(config)
         # What fails at once comes before what takes long: networks and VGG weights here, decoding in `run`.
         self.folder = RunFolder(runs, config.name)
         state = parallel.from_main(lambda: self._open(resume, allow_config_change))
@@ -83,14 +98,6 @@ class Trainer:
             self._load(state)
         if parallel.is_main():
             self.folder.save_config(to_dict(config))
-
-    def _check_batch(self) -> None:
-        batch, processes, parts = self.config.optimizer.batch, parallel.world_size(), self.config.runtime.accumulate
-        if batch % (processes * parts):
-            raise UserError(
-                "optimizer.batch: expected a multiple of the number of processes times runtime.accumulate, "
-                f"{processes} x {parts}, found {batch}"
-            )
 
     def _open(self, resume: bool, allow_config_change: bool) -> dict[str, Any] | None:
         """Open the run folder. Returns the state to resume from, or None to begin."""
@@ -105,7 +112,7 @@ class Trainer:
                 f"{self.folder.path} holds a run: add --resume to go on with it, name=... for another, or delete it"
             )
         state = load_checkpoint(path)
-        changed = differences(state["config"], to_dict(self.config))
+        changed = changes(state["config"], self.config)
         if changed and not allow_config_change:
             raise UserError(
                 f"the config differs from that of {path}: {'; '.join(changed)}; "
