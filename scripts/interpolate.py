@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from srgan.common.errors import UserError, command
+from srgan.networks.architectures import describe_network
 from srgan.networks.weights import load_generator, save_weights
 
 
@@ -23,20 +24,28 @@ def main() -> None:
     parser.add_argument("alpha", type=float, metavar="ALPHA", help="the GAN's part, 0 to 1")
     parser.add_argument("out", type=Path, metavar="OUT", help="the mixed weights, .safetensors")
     args = parser.parse_args()
-    if not 0 <= args.alpha <= 1:
-        raise UserError(f"ALPHA: expected 0 to 1, found {args.alpha}")
-    if args.out.suffix != ".safetensors":
-        raise UserError(f"OUT: expected a name that ends with .safetensors, found {args.out}")
-
-    pixels, gan = load_generator(args.pixels), load_generator(args.gan)
-    shapes = [(network.scale, network.blocks, network.channels) for network in (pixels, gan)]
-    if shapes[0] != shapes[1]:
-        raise UserError(f"expected networks of one (scale, blocks, channels), found {shapes[0]} and {shapes[1]}")
-    for mixed, other in zip(gan.state_dict().values(), pixels.state_dict().values(), strict=True):
-        if mixed.is_floating_point():
-            mixed.copy_(torch.lerp(other, mixed, args.alpha))
-    save_weights(gan, args.out, pixels=args.pixels.name, gan=args.gan.name, alpha=args.alpha)
+    mix(args.pixels, args.gan, args.alpha, args.out)
     print(f"mixed weights: {args.out}")
+
+
+def mix(pixels: Path, gan: Path, alpha: float, out: Path) -> None:
+    """Write (1 - alpha) * pixels + alpha * gan, weight by weight.
+
+    Raises:
+        UserError: alpha is not in 0..1, or the networks are not of one architecture and size.
+    """
+    if not 0 <= alpha <= 1:
+        raise UserError(f"ALPHA: expected 0 to 1, found {alpha}")
+    if out.suffix != ".safetensors":
+        raise UserError(f"OUT: expected a name that ends with .safetensors, found {out}")
+    start, mixed = load_generator(pixels), load_generator(gan)
+    ours, theirs = (", ".join(f"{name} {value}" for name, value in describe_network(n).items()) for n in (start, mixed))
+    if ours != theirs:
+        raise UserError(f"expected two networks alike, found {ours} and {theirs}")
+    for tensor, other in zip(mixed.state_dict().values(), start.state_dict().values(), strict=True):
+        if tensor.is_floating_point():
+            tensor.copy_(torch.lerp(other, tensor, alpha))
+    save_weights(mixed, out, pixels=pixels.name, gan=gan.name, alpha=alpha)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from conftest import REPOSITORY
 from torch import Tensor
 
 from srgan.networks.generator import Generator
-from srgan.networks.tensors import read_tensors
+from srgan.networks.tensors import read_tensor_file
 from srgan.networks.weights import save_weights
 from srgan.training import runlog
 from srgan.training.checkpoint import load_checkpoint
@@ -162,5 +162,5 @@ def assert_same_end(run: Path, uninterrupted: Path) -> None:
     assert [key for key in theirs if not identical(ours[key], theirs[key])] == []
     assert rows(run) == rows(uninterrupted)
     for name in ("last", "best"):
-        ours, theirs = (read_tensors(r / "weights" / f"{name}.safetensors") for r in (run, uninterrupted))
+        ours, theirs = (read_tensor_file(r / "weights" / f"{name}.safetensors").tensors for r in (run, uninterrupted))
         assert identical(ours, theirs), name

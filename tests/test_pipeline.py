@@ -9,7 +9,7 @@ import pytest
 from conftest import REPOSITORY
 from PIL import Image
 
-from srgan.networks.tensors import read_metadata
+from srgan.networks.tensors import read_tensor_file
 from srgan.networks.weights import load_generator
 
 SMALL = ["generator.blocks=1", "generator.channels=16", "data.crop=32", "optimizer.batch=8", "validation.samples=1"]
@@ -70,7 +70,7 @@ def test_weights_need_no_config(workplace: Path) -> None:
     path = workplace / "runs" / "smoke_pretrain" / "weights" / "last.safetensors"
     generator = load_generator(path)
     assert (generator.scale, generator.blocks, generator.channels) == (4, 1, 16)
-    assert read_metadata(path)["iterations"] == "100"
+    assert read_tensor_file(path).metadata["iterations"] == "100"
 
 
 def test_testing_scores_the_run_beside_bicubic(workplace: Path, photographs: Path) -> None:

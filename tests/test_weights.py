@@ -12,7 +12,7 @@ from PIL import Image
 from srgan.common.images import hr_tensor
 from srgan.data.pairs import find_pairs
 from srgan.evaluation.evaluate import bicubic, evaluate
-from srgan.networks.tensors import read_metadata
+from srgan.networks.tensors import read_tensor_file
 from srgan.networks.vgg import VGGFeatures
 from srgan.networks.weights import load_generator
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
@@ -26,7 +26,7 @@ def test_released_weights_are_those_of_the_card(name: str) -> None:
     path = WEIGHTS / f"{name}.safetensors"
     generator = load_generator(path)
     assert (generator.scale, generator.blocks, generator.channels) == (4, 16, 64)
-    metadata, card = read_metadata(path), (WEIGHTS / "README.md").read_text(encoding="utf-8")
+    metadata, card = read_tensor_file(path).metadata, (WEIGHTS / "README.md").read_text(encoding="utf-8")
     assert hashlib.sha256(path.read_bytes()).hexdigest() in card
     assert f"{int(metadata['iterations']):,} iterations" in card
 

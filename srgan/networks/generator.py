@@ -1,12 +1,14 @@
 """SRResNet, the generator of SRGAN (paper: figure 4, top)."""
 
+import copy
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from srgan.networks.layers import PReLU, before_shuffle
+from srgan.networks.layers import FusedBlock, FusedConv, PReLU, before_shuffle
 
 
 class ResidualBlock(nn.Module):
@@ -51,12 +53,8 @@ class Generator(nn.Module):
 
     def __init__(self, scale: int = 4, blocks: int = 16, channels: int = 64) -> None:
         super().__init__()
-        factors = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}.get(scale)
-        if factors is None:
-            raise ValueError(f"scale must be 2, 3, 4 or 8, not {scale}")
-        if not (1 <= blocks <= 1024 and 1 <= channels <= 4096):
-            raise ValueError(f"expected 1 to 1024 blocks of 1 to 4096 channels, found {blocks} of {channels}")
-        self.scale, self.blocks, self.channels, self.factors = scale, blocks, channels, factors
+        self.factors = shuffle_factors(scale, blocks, channels)
+        self.scale, self.blocks, self.channels = scale, blocks, channels
         self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), PReLU())
         self.body = nn.Sequential(
             *(ResidualBlock(channels) for _ in range(blocks)),
@@ -66,7 +64,7 @@ class Generator(nn.Module):
         # The body starts as zero, so the first thing learnt is an upsampling of the image itself: with PyTorch's ones
         # the batch statistics of an untrained body swamp it, and thousands of iterations pass before bicubic is met.
         nn.init.zeros_(self.body[-1].weight)
-        self.upsample = nn.Sequential(*(Upsample(channels, factor) for factor in factors))
+        self.upsample = nn.Sequential(*(Upsample(channels, factor) for factor in self.factors))
         self.tail = nn.Conv2d(channels, 3, 9, padding=4)
 
     def forward(self, lr: Tensor) -> Tensor:
@@ -89,6 +87,11 @@ class Generator(nn.Module):
         return shuffle(F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2))
 
     @property
+    def arguments(self) -> dict[str, int]:
+        """The constructor's, which rebuild this network."""
+        return {"scale": self.scale, "blocks": self.blocks, "channels": self.channels}
+
+    @property
     def receptive_radius(self) -> int:
         """LR pixels, in each direction, on which one output pixel can depend."""
         return 4 + 2 * self.blocks + 1 + self.upsample_radius
@@ -96,12 +99,70 @@ class Generator(nn.Module):
     @property
     def upsample_radius(self) -> int:
         """The part of `receptive_radius` that `reconstruct` has, in LR pixels."""
-        # Each upsampling convolution reaches one pixel of its own, ever finer, grid; the tail reaches 4 output pixels.
-        radius, grid = 0.0, 1
-        for factor in self.factors:
-            radius += 1 / grid
-            grid *= factor
-        return math.ceil(radius + 4 / grid)
+        return upsample_radius(self.factors, 4)
+
+    @torch.no_grad()
+    def for_inference(self) -> "Generator":
+        """A copy that computes the same in a third of the time; it is in eval mode and can't be trained.
+
+        Each batch norm is folded into the convolution before it, and each PReLU, which has one slope, is a leaky ReLU.
+        """
+        return FusedGenerator(copy.deepcopy(self).eval())
+
+
+class FusedGenerator(Generator):
+    """A generator that is fused layer by layer; it takes over the layers of the one that it is made of."""
+
+    def __init__(self, generator: Generator) -> None:
+        nn.Module.__init__(self)
+        self.scale, self.factors = generator.scale, generator.factors
+        self.blocks, self.channels = generator.blocks, generator.channels
+        conv, prelu = generator.head
+        self.head = FusedConv(conv, prelu.weight.item())
+        *blocks, conv, bn = generator.body
+        self.body = nn.Sequential(*map(fused, blocks), fuse_conv_bn_eval(conv, bn))
+        upsample = []
+        for conv, shuffle, prelu in generator.upsample:
+            upsample += [FusedConv(conv, prelu.weight.item()), shuffle]
+        shuffle = upsample.pop()
+        self.upsample = nn.Sequential(*upsample)
+        weight, bias = before_shuffle(generator.tail.weight, generator.tail.bias, shuffle.upscale_factor)
+        tail = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], padding=weight.shape[2] // 2)
+        tail.load_state_dict({"weight": weight, "bias": bias})
+        self.tail = nn.Sequential(tail, shuffle)
+
+    def reconstruct(self, features: Tensor) -> Tensor:
+        return self.tail(self.upsample(features))
+
+
+def fused(block: ResidualBlock) -> FusedBlock:
+    """A residual block with its batch norms folded."""
+    conv1, conv2 = fuse_conv_bn_eval(block.conv1, block.bn1), fuse_conv_bn_eval(block.conv2, block.bn2)
+    return FusedBlock(FusedConv(conv1, block.prelu.weight.item()), FusedConv(conv2))
+
+
+def shuffle_factors(scale: int, blocks: int, channels: int) -> list[int]:
+    """The factors of the pixel shuffles that make up the scale of a network of such a size.
+
+    Raises:
+        ValueError: the scale isn't 2, 3, 4 or 8, or the size is one that nobody means.
+    """
+    factors = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}.get(scale)
+    if factors is None:
+        raise ValueError(f"scale must be 2, 3, 4 or 8, not {scale}")
+    if not (1 <= blocks <= 1024 and 1 <= channels <= 4096):
+        raise ValueError(f"expected 1 to 1024 blocks of 1 to 4096 channels, found {blocks} of {channels}")
+    return factors
+
+
+def upsample_radius(factors: list[int], tail: int) -> int:
+    """LR pixels that a 3 x 3 convolution before each pixel shuffle, and a tail of so many output pixels, reach."""
+    # Each upsampling convolution reaches one pixel of its own, ever finer, grid.
+    radius, grid = 0.0, 1
+    for factor in factors:
+        radius += 1 / grid
+        grid *= factor
+    return math.ceil(radius + tail / grid)
 
 
 @torch.no_grad()

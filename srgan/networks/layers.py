@@ -68,3 +68,42 @@ def before_shuffle(weight: Tensor, bias: Tensor, factor: int) -> tuple[Tensor, T
         spare = moved_side * factor - side
         kernels.append(F.pixel_unshuffle(F.pad(weight, (left, spare - left, top, spare - top)), factor))
     return torch.stack(kernels, dim=1).flatten(0, 1), bias.repeat_interleave(factor**2)
+
+
+class FusedConv(nn.Conv2d):
+    """A trained convolution, then a leaky ReLU or the sum with a residual, for inference.
+
+    On the CPU that is one pass over memory, by the operators that `torch.compile` would put here, without its wait.
+    It takes over the tensors of `conv`, whose padding keeps the size.
+
+    Args:
+        slope: of the leaky ReLU; a PReLU of one slope is one.
+    """
+
+    def __init__(self, conv: nn.Conv2d, slope: float = 1.0) -> None:
+        super().__init__(conv.in_channels, conv.out_channels, conv.kernel_size, padding=conv.padding)
+        self.weight, self.bias = conv.weight, conv.bias
+        self.slope = slope
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+            y = super().forward(x)
+            return F.leaky_relu_(y, self.slope) if residual is None else y.add_(residual)
+        # Autocast doesn't know these operators.
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        x, weight, bias = (tensor.to(dtype) for tensor in (x, self.weight, self.bias))
+        convolution = weight, bias, self.padding, self.stride, self.dilation, self.groups
+        if residual is None:
+            return torch.ops.mkldnn._convolution_pointwise(x, *convolution, "leaky_relu", [self.slope], "")
+        return torch.ops.mkldnn._convolution_pointwise.binary(x, residual, *convolution, "add", 1.0, None, [], None)
+
+
+class FusedBlock(nn.Module):
+    """conv1, which has the activation, then conv2 and the sum with the block's input."""
+
+    def __init__(self, conv1: FusedConv, conv2: FusedConv) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = conv1, conv2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(self.conv1(x), x)

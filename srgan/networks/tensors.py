@@ -5,10 +5,9 @@ import reprlib
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -18,7 +17,14 @@ from srgan.common.errors import UserError, describe
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+class TensorFile(NamedTuple):
+    """What a file of tensors holds."""
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]  # facts beside them: of safetensors its own, of a checkpoint the generator's config
+
+
+def read_tensor_file(path: Path) -> TensorFile:
     """Read the named tensors of a .safetensors or a pickled file, on the CPU, in the dtypes of the file.
 
     A training checkpoint gives its generator; a dict under `state_dict`, `params_ema` or `params` gives that.
@@ -30,8 +36,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"{path}: expected a file of tensors, found {'a folder' if path.is_dir() else 'nothing'}")
     try:
-        tensors = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
-        problem = _problem(tensors, path.stat().st_size)
+        file = _read_safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
+        problem = _problem(file.tensors, path.stat().st_size)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path}: refused: a pickle that is damaged or holds more than tensors (it could run code); "
@@ -42,18 +48,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: damaged, or no file of tensors: {describe(error)}") from error
     if problem:
         raise UserError(f"{path}: {problem}")
-    return tensors
+    return file
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The text stored beside the tensors of a .safetensors file; empty for other files."""
-    if path.suffix != ".safetensors":
-        return {}
+def _read_safetensors(path: Path) -> TensorFile:
     with safetensors.safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+        return TensorFile({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
 
 
-def _unpickle(path: Path) -> Any:
+def _unpickle(path: Path) -> TensorFile:
     """The state dict in a file of `torch.save`, out of the dicts that commonly wrap one."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
@@ -67,10 +70,12 @@ def _unpickle(path: Path) -> Any:
         # They are of kinds of tensors that are refused below.
         warnings.simplefilter("ignore")
         state = torch.load(path, map_location="cpu", weights_only=True)
+    config = state.get("config") if isinstance(state, dict) else None
+    shape = config.get("generator") if isinstance(config, dict) else None
     for key in ("stage", "exported", "state_dict", "params_ema", "params"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    return state
+    return TensorFile(state, {str(key): str(value) for key, value in shape.items()} if isinstance(shape, dict) else {})
 
 
 def _problem(state: Any, size: int) -> str | None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srgan.common import parallel
 from srgan.common.errors import UserError
-from srgan.networks.tensors import read_tensors
+from srgan.networks.tensors import read_tensor_file
 
 # Convolutions before each max-pool of VGG19 (Simonyan & Zisserman, 2014, configuration E) and their channels.
 CONVOLUTIONS = (2, 2, 4, 4, 4)
@@ -87,7 +87,7 @@ def _weights(network: nn.Module, layer: str, source: str) -> dict[str, Tensor]:
                 name: nn.init.kaiming_normal_(torch.empty_like(p)) if p.ndim > 1 else torch.zeros_like(p)
                 for name, p in network.named_parameters()
             }
-    found = _download(layer) if source == "imagenet" else read_tensors(Path(source))
+    found = _download(layer) if source == "imagenet" else read_tensor_file(Path(source)).tensors
     wanted = network.state_dict()
     missing = [name for name in wanted if name not in found]
     if missing:

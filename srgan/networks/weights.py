@@ -1,32 +1,32 @@
-"""Files of network weights: saved with what rebuilds the network, loaded strictly and safely."""
+"""Weights files of generators: saved with what rebuilds the network, loaded strictly."""
 
 import re
+import typing
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from srgan.common.errors import UserError
+from srgan.common.errors import UserError, error_context
 from srgan.common.files import whole_file
-from srgan.networks.generator import Generator
-from srgan.networks.tensors import read_tensors
+from srgan.networks.architectures import ARCHITECTURES, Network, build, describe_network
+from srgan.networks.tensors import read_tensor_file
 
 
-def save_weights(generator: Generator, path: Path, **facts: object) -> None:
-    """Write a generator's weights as safetensors, atomically, its shape and the given facts in the metadata.
+def save_weights(generator: Network, path: Path, **facts: object) -> None:
+    """Write a generator's weights as safetensors, atomically, with its architecture and the facts in the metadata.
 
     Raises:
         UserError: they can't be written; the file that stood there is as it was.
     """
-    shape = {"scale": generator.scale, "blocks": generator.blocks, "channels": generator.channels}
-    metadata = {name: str(value) for name, value in {"architecture": "SRResNet", **shape, **facts}.items()}
+    metadata = {name: str(value) for name, value in {**describe_network(generator), **facts}.items()}
     tensors = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
     with whole_file(path) as part:
         part.write_bytes(safetensors.torch.save(tensors, metadata))
 
 
-def load_generator(path: Path) -> Generator:
+def load_generator(path: Path) -> Network:
     """Rebuild a generator, in eval mode on the CPU, from what is at hand: no config is needed.
 
     Takes released weights (.safetensors), a training checkpoint (.pt), a run folder (its latest weights), or a pickled
@@ -35,26 +35,67 @@ def load_generator(path: Path) -> Generator:
     Raises:
         UserError: nothing there, not a generator's weights, or keys and shapes that don't fit, by name.
     """
-    if path.is_dir():
-        candidates = [path / "weights" / "last.safetensors", path / "checkpoints" / "last.pt"]
-        found = next((candidate for candidate in candidates if candidate.exists()), None)
-        if found is None:
-            raise UserError(f"{path}: expected a run folder with weights/last.safetensors, or a weights file")
-        path = found
-    tensors = {re.sub(r"^((module|_orig_mod)\.)+", "", name): t for name, t in read_tensors(path).items()}
-    shape = _shape(path, tensors)
-    try:
-        # Shapes without memory: a file of a few bytes can name a network of any size.
-        with torch.device("meta"):
-            problems = _misfits(tensors, Generator(*shape).state_dict())
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise UserError(f"{path}: not an SRResNet generator of this project: {'; '.join(problems[:3])}{more}")
-    generator = Generator(*shape)
+    path = find_weights(path)
+    tensors, metadata = read_tensor_file(path)
+    tensors = {re.sub(r"^((module|_orig_mod)\.)+", "", name): tensor for name, tensor in tensors.items()}
+    with error_context(str(path)):
+        named = "architecture" in metadata
+        architecture, arguments = _read_architecture(metadata) if named else _guess_architecture(tensors)
+        try:
+            # Shapes without memory: a file of a few bytes can name a network of any size.
+            with torch.device("meta"):
+                problems = _misfits(tensors, build(architecture, **arguments).state_dict())
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        if problems:
+            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+            raise UserError(f"not an {architecture} of this project: {'; '.join(problems[:3])}{more}")
+    generator = build(architecture, **arguments)
     generator.load_state_dict(tensors)
     return generator.eval()
+
+
+def find_weights(path: Path) -> Path:
+    """The file that holds the latest weights of a run folder; a file is itself.
+
+    Raises:
+        UserError: a folder without weights.
+    """
+    if not path.is_dir():
+        return path
+    for name in ("weights/last.safetensors", "checkpoints/last.pt"):
+        if (path / name).exists():
+            return path / name
+    raise UserError(f"{path}: expected a run folder with weights/last.safetensors, or a weights file")
+
+
+def _read_architecture(metadata: dict[str, str]) -> tuple[str, dict[str, int]]:
+    """Name and arguments out of a file's metadata, which hold other facts as well."""
+    name = metadata["architecture"]
+    if name not in ARCHITECTURES:
+        raise UserError(f"expected the architecture {' or '.join(ARCHITECTURES)}, found {name[:80]}")
+    arguments = {}
+    for argument, kind in typing.get_type_hints(ARCHITECTURES[name].__init__).items():
+        if argument in metadata:
+            try:
+                arguments[argument] = kind(metadata[argument])
+            except ValueError as error:
+                found = metadata[argument][:80]
+                raise UserError(f"{argument} in its metadata: expected {kind.__name__}, found {found}") from error
+    return name, arguments
+
+
+def _guess_architecture(tensors: dict[str, Tensor]) -> tuple[str, dict[str, int]]:
+    """SRResNet's arguments from names and shapes, for files that don't name their architecture."""
+    head = tensors.get("head.0.weight")
+    shuffles = [t for name, t in tensors.items() if name.startswith("upsample.") and t.ndim == 4]
+    if head is None or not head.ndim or not shuffles:
+        names = ", ".join(list(tensors)[:3]) or "nothing"
+        raise UserError(f"not an SRResNet generator of this project: its tensors are named {names}, ...")
+    blocks = len([name for name in tensors if name.startswith("body.") and name.endswith(".conv1.weight")])
+    # A convolution before a pixel shuffle has factor^2 times as many output channels as input channels.
+    scale = 3 if len(shuffles) == 1 and shuffles[0].shape[0] == 9 * shuffles[0].shape[1] else 2 ** min(len(shuffles), 4)
+    return "SRResNet", {"scale": scale, "blocks": blocks, "channels": head.shape[0]}
 
 
 def _misfits(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
@@ -68,16 +109,3 @@ def _misfits(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
         elif ours.is_floating_point() != theirs.is_floating_point():
             problems.append(f"{name} is {theirs.dtype}, expected {ours.dtype}")
     return problems
-
-
-def _shape(path: Path, tensors: dict[str, Tensor]) -> tuple[int, int, int]:
-    """(scale, blocks, channels), as the tensors' names and shapes tell."""
-    head = tensors.get("head.0.weight")
-    shuffles = [t for name, t in tensors.items() if name.startswith("upsample.") and t.ndim == 4]
-    if head is None or not head.ndim or not shuffles:
-        names = ", ".join(list(tensors)[:3]) or "nothing"
-        raise UserError(f"{path}: not an SRResNet generator of this project: its tensors are named {names}, ...")
-    blocks = len([name for name in tensors if name.startswith("body.") and name.endswith(".conv1.weight")])
-    # A convolution before a pixel shuffle has factor^2 times as many output channels as input channels.
-    scale = 3 if len(shuffles) == 1 and shuffles[0].shape[0] == 9 * shuffles[0].shape[1] else 2 ** min(len(shuffles), 4)
-    return scale, blocks, head.shape[0]

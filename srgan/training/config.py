@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from srgan.common.errors import UserError, error_context
 from srgan.common.fields import number
 from srgan.data.degrade import BICUBIC, AnyDegradation
+from srgan.networks.architectures import ARCHITECTURES
 from srgan.training.parsing import apply_override, build, differences, dotted_keys, read_yaml, to_dict
 
 Config = TypeVar("Config", bound="PretrainConfig")
@@ -31,8 +32,9 @@ class Data:
 
 @dataclass(frozen=True)
 class GeneratorShape:
-    """The generator's architecture."""
+    """The generator: its architecture, and the arguments of that."""
 
+    architecture: Literal[tuple(ARCHITECTURES)] = "SRResNet"
     scale: Literal[2, 3, 4, 8] = 4
     blocks: int = number(16, low=1, high=1024)
     channels: int = number(64, low=1, high=4096)

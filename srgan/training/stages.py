@@ -3,6 +3,7 @@
 import copy
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from srgan.common.errors import UserError
 from srgan.common.images import hr_tensor
 from srgan.common.precision import Precision, keep_freed_memory
 from srgan.data.resize import imresize
+from srgan.networks.architectures import Network, build, describe_network
 from srgan.networks.discriminator import Discriminator
-from srgan.networks.generator import Generator
 from srgan.networks.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss, phase_loss
 from srgan.networks.vgg import VGGFeatures
 from srgan.networks.weights import load_generator
@@ -94,7 +95,7 @@ class PretrainStage:
         get_ema_multi_avg_fn(decay)(means, own, self.averaged)
 
     @property
-    def exported(self) -> Generator:
+    def exported(self) -> Network:
         """The generator to validate and to release: the average where there is one."""
         return self.generator if self.average is None else self.average
 
@@ -210,7 +211,7 @@ class AdversarialStage(PretrainStage):
         self.discriminator_precision.load_state_dict(state["discriminator_scaler"])
 
 
-def initial_generator(config: PretrainConfig) -> Generator:
+def initial_generator(config: PretrainConfig) -> Network:
     """The generator of `init`, or an untrained one.
 
     Raises:
@@ -218,18 +219,17 @@ def initial_generator(config: PretrainConfig) -> Generator:
     """
     shape = config.generator
     if not config.init:
-        return Generator(shape.scale, shape.blocks, shape.channels)
+        return build(**asdict(shape))
     if not Path(config.init).exists():
         raise UserError(
             f"init: expected a generator's weights or run folder, found nothing at {config.init}; "
             "run pretrain.py first, or take init=weights/srresnet_x4.safetensors"
         )
     generator = load_generator(Path(config.init))
-    for name in ("scale", "blocks", "channels"):
-        if getattr(generator, name) != getattr(shape, name):
+    for name, found in describe_network(generator).items():
+        if found != getattr(shape, name):
             raise UserError(
-                f"init: {config.init} has {name} {getattr(generator, name)}, "
-                f"the config says generator.{name}: {getattr(shape, name)}"
+                f"init: {config.init} has {name} {found}, the config says generator.{name}: {getattr(shape, name)}"
             )
     return generator
 

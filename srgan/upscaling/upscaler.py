@@ -13,8 +13,7 @@ from torch import Tensor
 
 from srgan.common.errors import UserError
 from srgan.common.precision import Precision, select_device
-from srgan.networks.generator import Generator
-from srgan.networks.inference import for_inference
+from srgan.networks.architectures import Network
 from srgan.networks.weights import load_generator
 from srgan.upscaling.pictures import colour_profile, to_array
 
@@ -43,7 +42,7 @@ class Upscaler:
     """Upscales images by a generator's factor, tile by tile, in bounded memory.
 
     Args:
-        weights: released weights, a checkpoint or a run folder (see `load_generator`), or a `Generator`.
+        weights: released weights, a checkpoint or a run folder (see `load_generator`), or a generator.
         device: "auto", "cpu" or "cuda".
         precision: "auto", "fp32", "bf16" or "fp16"; 16-bit images always take fp32.
         tile: side of a tile in LR pixels, without its overlap; it is halved when the memory is full. The result does
@@ -55,17 +54,17 @@ class Upscaler:
 
     def __init__(
         self,
-        weights: str | Path | Generator,
+        weights: str | Path | Network,
         device: str = "auto",
         precision: str = "auto",
         tile: int = TILE,
     ) -> None:
         if tile < 1:
             raise UserError(f"expected a tile of at least 1 pixel, found {tile}")
-        generator = weights if isinstance(weights, Generator) else load_generator(Path(weights))
+        generator = load_generator(Path(weights)) if isinstance(weights, str | Path) else weights
         self.device = select_device(device)
         self.precision = Precision(precision, self.device)
-        self.generator = for_inference(generator).to(self.device, memory_format=torch.channels_last)
+        self.generator = generator.for_inference().to(self.device, memory_format=torch.channels_last)
         self.scale = generator.scale
         self.tile = tile
 

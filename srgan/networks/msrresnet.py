@@ -1,0 +1,115 @@
+"""MSRResNet: SRResNet without batch norm, as later work trains it (ESRGAN, Wang et al. 2018, section 3.1; BasicSR)."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srgan.networks.generator import icnr_, shuffle_factors, upsample_radius
+from srgan.networks.layers import FusedBlock, FusedConv
+
+SLOPE = 0.1  # of the leaky ReLUs outside the residual blocks
+
+
+class PlainBlock(nn.Module):
+    """conv3-ReLU-conv3 and the sum with its input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+class MSRResNet(nn.Module):
+    """MSRResNet: in N x 3 x H x W, RGB in [0, 1], any H and W; out N x 3 x scale*H x scale*W, nominally [-1, 1].
+
+    Without batch norm an image is computed in training as it is in use: no statistics of the batch, no artefacts of
+    them. Residual blocks of 3 x 3 convolutions, pixel shuffles, and the sum with the image's bilinear enlargement.
+
+    Args:
+        scale: 2, 4 or 8 (one pixel shuffle a factor of 2), or 3 (one x3 shuffle).
+        blocks: residual blocks, 1 to 1024.
+        channels: feature maps, 1 to 4096.
+
+    Raises:
+        ValueError: a number that is none of these.
+    """
+
+    def __init__(self, scale: int = 4, blocks: int = 16, channels: int = 64) -> None:
+        super().__init__()
+        self.factors = shuffle_factors(scale, blocks, channels)
+        self.scale, self.blocks, self.channels = scale, blocks, channels
+        self.head = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), nn.LeakyReLU(SLOPE))
+        self.body = nn.Sequential(*(PlainBlock(channels) for _ in range(blocks)))
+        upsample: list[nn.Module] = []
+        for factor in self.factors:
+            conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1)
+            upsample += [conv, nn.PixelShuffle(factor), nn.LeakyReLU(SLOPE)]
+        self.upsample = nn.Sequential(*upsample)
+        self.tail = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(SLOPE), nn.Conv2d(channels, 3, 3, padding=1)
+        )
+        self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+                nn.init.zeros_(module.bias)
+        for conv, factor in zip(self.upsample[::3], self.factors, strict=True):
+            icnr_(conv.weight, factor)
+        # Nothing else keeps many residual blocks from adding up to large values (ESRGAN, section 3.1).
+        for block in self.body:
+            block.conv1.weight *= 0.1
+            block.conv2.weight *= 0.1
+        self.tail[-1].weight *= 0.1
+
+    def forward(self, lr: Tensor) -> Tensor:
+        return self._enlarge(self._extract(lr), lr)
+
+    def features(self, lr: Tensor) -> Tensor:
+        """All that happens in LR, and the image: N x 3 x H x W -> N x (C+3) x H x W."""
+        return torch.cat([self._extract(lr), lr], dim=1)
+
+    def reconstruct(self, features: Tensor) -> Tensor:
+        """All that happens after: N x (C+3) x H x W -> N x 3 x sH x sW."""
+        return self._enlarge(features[:, :-3], features[:, -3:])
+
+    def _extract(self, lr: Tensor) -> Tensor:
+        return self.body(self.head(lr))
+
+    def _enlarge(self, x: Tensor, lr: Tensor) -> Tensor:
+        base = F.interpolate(lr, scale_factor=self.scale, mode="bilinear")
+        return self.tail(self.upsample(x)) + (2 * base - 1)
+
+    @property
+    def arguments(self) -> dict[str, int]:
+        """The constructor's, which rebuild this network."""
+        return {"scale": self.scale, "blocks": self.blocks, "channels": self.channels}
+
+    @property
+    def receptive_radius(self) -> int:
+        """LR pixels, in each direction, on which one output pixel can depend."""
+        return 1 + 2 * self.blocks + self.upsample_radius
+
+    @property
+    def upsample_radius(self) -> int:
+        """The part of `receptive_radius` that `reconstruct` has, in LR pixels."""
+        return upsample_radius(self.factors, 2)
+
+    @torch.no_grad()
+    def for_inference(self) -> "MSRResNet":
+        """A copy that computes the same in less time; it is in eval mode and can't be trained."""
+        copied = copy.deepcopy(self).eval()
+        copied.head = FusedConv(copied.head[0], SLOPE)
+        copied.body = nn.Sequential(*(FusedBlock(FusedConv(b.conv1, 0.0), FusedConv(b.conv2)) for b in copied.body))
+        # A shuffle and a leaky ReLU may change places.
+        fused = [FusedConv(layer, SLOPE) if isinstance(layer, nn.Conv2d) else layer for layer in copied.upsample]
+        copied.upsample = nn.Sequential(*(layer for layer in fused if not isinstance(layer, nn.LeakyReLU)))
+        copied.tail = nn.Sequential(FusedConv(copied.tail[0], SLOPE), copied.tail[2])
+        return copied
