@@ -43,8 +43,9 @@ from srgan.data.crops import CropDataset
 from srgan.data.resize import imresize
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.generator import Generator
+from srgan.networks.losses import content_loss
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
-from srgan.training.stages import AdversarialStage, PretrainStage, content_loss
+from srgan.training.stages import AdversarialStage, PretrainStage
 from srgan.upscaling.upscaler import Upscaler
 
 REPOSITORY = Path(__file__).parents[1]
@@ -170,16 +171,14 @@ def training(device: torch.device, rounds: int, batch: int, compiled: bool) -> R
         return lambda: stage.step(lr, hr)
 
     random_vgg = ["loss.vgg_weights=random", f"init={WEIGHTS}"]
-    srgan = load_config(AdversarialConfig, REPOSITORY / "configs" / "srgan_vgg54.yaml", random_vgg)
+    vgg54 = content_loss("vgg54", "random", 0.006).to(device)
     stages = {
         "SRResNet-MSE": (
             plain_pretraining(Generator().to(device), lr, hr),
             lambda *runtime: stage_step(PretrainConfig, PretrainStage, "srresnet_mse.yaml", *runtime),
         ),
         "SRGAN-VGG54": (
-            plain_adversarial(
-                Generator().to(device), Discriminator().to(device), content_loss(srgan.loss).to(device), lr, hr
-            ),
+            plain_adversarial(Generator().to(device), Discriminator().to(device), vgg54, lr, hr),
             lambda *runtime: stage_step(AdversarialConfig, AdversarialStage, "srgan_vgg54.yaml", *random_vgg, *runtime),
         ),
     }

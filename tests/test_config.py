@@ -138,6 +138,15 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
         load_config(PretrainConfig, tmp_path / "none.yaml")
 
 
+def test_phase_windows_that_do_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\ninit: y\nloss: {phase_window: 40}\n", encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"phase_window: .*multiple of the scale 4 that divides data.crop \(96\), found 40"
+    ):
+        load_config(AdversarialConfig, path)
+
+
 def test_config_without_init_is_pretrain_pys(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("name: x\n")

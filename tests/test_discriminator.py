@@ -50,3 +50,15 @@ def test_logits_of_any_sign(crop: int) -> None:
 def test_a_crop_that_does_not_halve_four_times_is_refused(crop: int) -> None:
     with pytest.raises(ValueError, match="multiple of 16"):
         Discriminator(crop)
+
+
+def test_spectral_norm_in_place_of_batch_norm() -> None:
+    """Every normalised convolution has, as a matrix, the largest singular value 1, once the iteration has settled."""
+    discriminator = Discriminator(32, norm="spectral")
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in discriminator.modules())
+    for _ in range(30):
+        discriminator(torch.rand(1, 3, 32, 32))
+    convolutions = [layer for layer in discriminator.eval().features if isinstance(layer, nn.Conv2d)][1:]
+    assert len(convolutions) == 7
+    for conv in convolutions:
+        assert torch.linalg.matrix_norm(conv.weight.flatten(1), ord=2).item() == pytest.approx(1, rel=0.05)

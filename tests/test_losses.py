@@ -47,6 +47,16 @@ def test_phase_loss_is_the_square_of_a_grid() -> None:
     assert phase_loss(sr, hr, 4).item() == pytest.approx(0.0064, rel=1e-4)
 
 
+def test_windows_find_a_grid_whose_sign_changes() -> None:
+    """0.32 too bright in the left half, as much too dark in the right one: nothing over the crop, 0.0064 by windows."""
+    hr = torch.rand(2, 3, 32, 64)
+    sr = hr.clone()
+    sr[..., 1::4, 2:32:4] += 0.32
+    sr[..., 1::4, 34::4] -= 0.32
+    assert phase_loss(sr, hr, 4).item() == pytest.approx(0, abs=1e-9)
+    assert phase_loss(sr, hr, 4, window=32).item() == pytest.approx(0.0064, rel=1e-4)
+
+
 def test_phase_loss_is_the_square_of_a_tint_and_blind_to_noise() -> None:
     hr = torch.zeros(1, 3, 96, 96)
     assert phase_loss(hr + 0.1, hr, 4).item() == pytest.approx(0.01, rel=1e-4)

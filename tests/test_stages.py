@@ -14,10 +14,11 @@ from srgan.common.errors import UserError
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
+from srgan.networks.losses import content_loss, pixel_sized_factor
 from srgan.networks.vgg import VGGFeatures
 from srgan.networks.weights import load_generator, save_weights
-from srgan.training.config import AdversarialConfig, Loss, PretrainConfig, parse
-from srgan.training.stages import AdversarialStage, PretrainStage, content_loss, pixel_sized_factor
+from srgan.training.config import AdversarialConfig, PretrainConfig, parse
+from srgan.training.stages import AdversarialStage, PretrainStage
 
 CPU = torch.device("cpu")
 SMALL = {"generator": {"blocks": 1, "channels": 8}, "data": {"crop": 32}, "runtime": {"precision": "fp32"}}
@@ -135,6 +136,21 @@ def test_generator_trains_with_the_statistics_it_came_with(weights: Path, frozen
     assert torch.equal(stage.generator.body[-1].running_mean, before) == frozen
 
 
+def test_discriminator_learns_first_and_the_generator_warms_up(weights: Path) -> None:
+    """Of a rate of 1e-3 the generator gets nothing for 3 iterations, then 1/4, 2/4, 3/4 and all of it."""
+    optimizer = {"lr": 1e-3, "discriminator_first": 3, "warmup": 4}
+    stage = adversarial_stage(weights, optimizer=optimizer, discriminator={"norm": "spectral"})
+    before = [parameter.clone() for parameter in stage.generator.parameters()]
+    rates = []
+    for iteration in range(1, 9):
+        rates.append(stage.set_learning_rate(iteration))
+        assert stage.discriminator_optimizer.param_groups[0]["lr"] == 1e-3
+        if iteration <= 3:
+            stage.step(*batch())
+            assert all(map(torch.equal, stage.generator.parameters(), before))
+    assert rates == pytest.approx([0, 0, 0, 0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3])
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_pretraining_goes_on_from_weights(weights: Path, frozen: bool) -> None:
     """Fine-tuning on one's own photographs: the first step starts at the weights of `init`."""
@@ -202,7 +218,7 @@ def test_measured_factor_gives_the_pixel_losses_size() -> None:
 
 def test_real_vgg22_factor(vgg19: Path) -> None:
     """About 6e-7 over Set14 with the original network's weights; one photograph says nearly the same."""
-    loss = content_loss(Loss(content="vgg22", vgg_weights=str(vgg19), vgg_factor=0.0))
+    loss = content_loss("vgg22", str(vgg19))
     assert 3e-7 < loss.factor < 9e-7
 
 

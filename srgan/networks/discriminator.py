@@ -1,6 +1,9 @@
 """The discriminator of SRGAN (paper: figure 4, bottom)."""
 
+from typing import Literal
+
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Discriminator(nn.Module):
@@ -8,12 +11,14 @@ class Discriminator(nn.Module):
 
     Args:
         crop: side of the HR crops in pixels, a multiple of 16; 96 in the paper.
+        norm: "batch" as in the paper; "spectral" normalises the convolutions' weights instead (Miyato et al., 2018).
+            Batch norm of real and generated crops apart takes out what all crops of a batch share, such as a grid.
 
     Raises:
         ValueError: the crop is no multiple of 16.
     """
 
-    def __init__(self, crop: int = 96) -> None:
+    def __init__(self, crop: int = 96, norm: Literal["batch", "spectral"] = "batch") -> None:
         super().__init__()
         if crop < 16 or crop % 16:
             raise ValueError(f"the discriminator's crop must be a multiple of 16, not {crop}")
@@ -28,11 +33,9 @@ class Discriminator(nn.Module):
             (256, 512, 1),
             (512, 512, 2),
         ]:
-            layers += [
-                nn.Conv2d(channels, features, 3, stride, padding=1),
-                nn.BatchNorm2d(features),
-                nn.LeakyReLU(0.2),
-            ]
+            conv = nn.Conv2d(channels, features, 3, stride, padding=1)
+            layers += [spectral_norm(conv)] if norm == "spectral" else [conv, nn.BatchNorm2d(features)]
+            layers.append(nn.LeakyReLU(0.2))
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
             nn.Flatten(),

@@ -1,7 +1,14 @@
 """The perceptual loss: content and adversarial parts (paper: section 2.2)."""
 
+import torch
 import torch.nn.functional as F
+from skimage import data
 from torch import Tensor, nn
+
+from srgan.common.errors import warn
+from srgan.common.images import hr_tensor
+from srgan.data.resize import imresize
+from srgan.networks.vgg import VGGFeatures
 
 
 class PixelLoss(nn.Module):
@@ -31,16 +38,54 @@ class VGGLoss(nn.Module):
         return self.factor * F.mse_loss(self.features(sr).float(), self.features(hr).float())
 
 
-def phase_loss(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
-    """What of the error is a grid of the scale's period, or a tint: N x 3 x H x W each, in [-1, 1] -> scalar.
+def content_loss(name: str, vgg_weights: str = "imagenet", vgg_factor: float = 0.0) -> nn.Module:
+    """The content loss of a name: "mse", "l1", or a layer of VGG19 such as "vgg54".
 
-    The error's mean over all pixels of one crop, channel and phase (y mod scale, x mod scale), squared; the mean of
-    these. An adversarial generator learns the grid first, as the cheapest detail there is; VGG's early layers hardly
-    respond to one of a few levels, and in the pixels' own MSE it drowns. Of real texture the means are next to nothing.
+    Args:
+        vgg_weights: see `VGGFeatures`.
+        vgg_factor: 0 stands for `pixel_sized_factor`. A warning tells if another value is ten times off.
+    """
+    if name in ("mse", "l1"):
+        return PixelLoss(name)
+    features = VGGFeatures(name, vgg_weights)
+    measured = pixel_sized_factor(features)
+    if vgg_factor and vgg_weights != "random" and not 0.1 < vgg_factor / measured < 10:
+        warn(
+            f"loss.vgg_factor {vgg_factor:.3g} makes {name} {vgg_factor / measured:.2g} times as large as the pixels' "
+            f"MSE, with these weights; {measured:.2g} makes them equal (vgg_factor: 0 takes the measured value)"
+        )
+    return VGGLoss(features, vgg_factor or measured)
+
+
+@torch.inference_mode()
+def pixel_sized_factor(features: VGGFeatures) -> float:
+    """The factor that gives the MSE of these features the size of the pixels' MSE, between bicubic x4 and original.
+
+    Activations of differently trained VGG19s differ by tens, their squares by thousands: 0.006, the paper's for all
+    layers, does this for phi_{5,4}. Measured on scikit-image's astronaut: it depends on the weights and nothing else.
+    """
+    original = data.astronaut()
+    bicubic = imresize(imresize(original, 1 / 4), 4)
+    a, b = (hr_tensor(image[None]) for image in (bicubic, original))
+    return float(F.mse_loss(a, b) / F.mse_loss(features(a), features(b)))
+
+
+def phase_loss(sr: Tensor, hr: Tensor, scale: int, window: int = 0) -> Tensor:
+    """The part of the error that is a grid of the scale's period, or a tint: N x 3 x H x W, in [-1, 1] -> scalar.
+
+    The mean error of each window, channel and phase (y mod scale, x mod scale), squared; the mean of these. Any fine
+    pattern on a blurred picture brings VGG's activations nearer to the original's, and the one pattern that a generator
+    can draw on a flat area is a grid of its own sub-pixels; in the pixels' MSE that drowns. Real texture averages out.
+
+    Args:
+        window: side of the windows in pixels, a multiple of the scale that divides H and W; 0 for the whole crop. Small
+            windows find a grid that changes its sign from one region to the next.
     """
     error = sr.float() - hr
-    phases = error.unflatten(3, (-1, scale)).unflatten(2, (-1, scale))  # N x 3 x H/s x s x W/s x s
-    return phases.mean((2, 4)).square().mean()
+    height, width = (window or side for side in error.shape[2:])
+    rows = error.unflatten(3, (-1, width // scale, scale))  # N x 3 x H x W/w x w/s x s
+    phases = rows.unflatten(2, (-1, height // scale, scale))  # N x 3 x H/w x w/s x s x W/w x w/s x s
+    return phases.mean((3, 6)).square().mean()
 
 
 def adversarial_loss(fake_logits: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ class AdversarialLoss(Loss):
     adversarial_weight: float = number(1e-3, low=0)
     pixel_weight: float = number(0.0, low=0)  # of the pixels' mean absolute error, against tints; the paper has none
     phase_weight: float = number(0.0, low=0)  # of `phase_loss`, against checkerboards; the paper has none
+    phase_window: int = number(0, low=0)  # side of its windows in HR pixels; 0: the whole crop
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,22 @@ class Optimizer:
     decay: Literal["step", "cosine"] = "step"
     milestones: tuple[int, ...] = ()
     gamma: float = number(0.1, above=0, high=1)
+    warmup: int = number(0, low=0)  # iterations in which the generator's rate rises from 0
     ema: float = number(0.0, low=0, high=0.99999)  # decay of the averaged generator; 0: no average
+
+
+@dataclass(frozen=True)
+class AdversarialOptimizer(Optimizer):
+    """The schedule of both networks."""
+
+    discriminator_first: int = number(0, low=0)  # iterations in which the discriminator learns alone, before all else
+
+
+@dataclass(frozen=True)
+class DiscriminatorShape:
+    """The discriminator: batch norm is the paper's, spectral normalisation of the convolutions what holds longer."""
+
+    norm: Literal["batch", "spectral"] = "batch"
 
 
 @dataclass(frozen=True)
@@ -146,7 +162,9 @@ class PretrainConfig:
 class AdversarialConfig(PretrainConfig):
     """An adversarial experiment, from a pretrained generator's weights: SRGAN."""
 
+    discriminator: DiscriminatorShape = DiscriminatorShape()
     loss: AdversarialLoss = AdversarialLoss()
+    optimizer: AdversarialOptimizer = AdversarialOptimizer()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,6 +175,12 @@ class AdversarialConfig(PretrainConfig):
             )
         if self.data.crop % 16:
             raise UserError(f"data.crop: the discriminator takes a multiple of 16, found {self.data.crop}")
+        window, scale = self.loss.phase_window, self.generator.scale
+        if window and (window % scale or self.data.crop % window):
+            raise UserError(
+                f"loss.phase_window: expected a multiple of the scale {scale} that divides data.crop "
+                f"({self.data.crop}), found {window}"
+            )
 
 
 def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:

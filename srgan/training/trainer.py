@@ -18,22 +18,13 @@ from srgan.common.errors import UserError, describe, warn
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
-from srgan.training.config import Optimizer, PretrainConfig, changes
+from srgan.training.config import PretrainConfig, changes
 from srgan.training.loader import load_batches, load_photographs
 from srgan.training.parsing import to_dict
 from srgan.training.runlog import Log, RunFolder
 from srgan.training.stages import PretrainStage
 from srgan.training.validation import ValidationSet
 from srgan.upscaling.upscaler import Upscaler
-
-
-def learning_rate(iteration: int, config: Optimizer) -> float:
-    """The rate of an iteration, counted from 1: constant between milestones (step), or a half cosine to lr * gamma."""
-    if config.decay == "step":
-        # The paper's second 1e5 iterations, 100,001 to 200,000, run at the lower rate.
-        return config.lr * config.gamma ** sum(iteration > milestone for milestone in config.milestones)
-    progress = (iteration - 1) / max(config.iterations - 1, 1)
-    return config.lr * (config.gamma + (1 - config.gamma) * (1 + math.cos(math.pi * progress)) / 2)
 
 
 def check_processes(config: PretrainConfig) -> None:
@@ -169,7 +160,7 @@ class Trainer:
         with tqdm(total=total, initial=self.iteration, unit="it", desc=config.name, smoothing=0.05) as progress:
             for lr, hr in load_batches(self.dataset, config, self.iteration, self.device.type == "cuda"):
                 self.iteration += 1
-                self.stage.set_learning_rate(learning_rate(self.iteration, config.optimizer))
+                self.rate = self.stage.set_learning_rate(self.iteration)
                 losses = self.stage.step(*self._to_device(lr, hr))
                 self.sums = {name: self.sums.get(name, 0) + loss for name, loss in losses.items()}
                 progress.update()
@@ -221,9 +212,8 @@ class Trainer:
         return means
 
     def _log(self, means: dict[str, float], validate: bool) -> None:
-        rate = learning_rate(self.iteration, self.config.optimizer)
         self.seconds = time.monotonic() - self.clock
-        row = {"iteration": self.iteration, **means, "lr": rate, "seconds": self.seconds}
+        row = {"iteration": self.iteration, **means, "lr": self.rate, "seconds": self.seconds}
         if validate:
             row["psnr"], row["ssim"] = self._validate()
         self.log.write(row)
