@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from srgan.common.images import read_rgb
+from srgan.data import resize
 from srgan.data.resize import imresize
 
 
@@ -66,6 +67,19 @@ def test_grey_and_colour_agree(astronaut: np.ndarray) -> None:
     resized = imresize(astronaut, 1 / 3)
     assert resized.shape == (171, 171, 3)
     np.testing.assert_array_equal(imresize(astronaut[..., 1], 1 / 3), resized[..., 1])
+
+
+def test_blocks_do_not_show(astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_blocks = imresize(astronaut, 1 / 4)
+    monkeypatch.setattr(resize, "BLOCK", 10**6)
+    np.testing.assert_array_equal(in_blocks, imresize(astronaut, 1 / 4))
+
+
+def test_16_bits_are_those_of_8_and_finer(astronaut: np.ndarray) -> None:
+    deep = imresize(astronaut.astype(np.uint16) * 257, 1 / 4)
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - imresize(astronaut, 1 / 4)).max() < 1.1, "two roundings of half a level"
+    assert (deep % 257 > 0).any()
 
 
 @pytest.mark.parametrize(

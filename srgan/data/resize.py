@@ -5,26 +5,30 @@ import math
 
 import numpy as np
 
+# Columns that are summed at a time.
+BLOCK = 512
+
 
 def imresize(image: np.ndarray, scale: float) -> np.ndarray:
     """Resize as MATLAB's `imresize(image, scale)` does: bicubic (a = -0.5), antialiased when shrinking.
 
     Rows are filtered first, then columns (the smaller factor comes first in MATLAB; here both are equal), and each
-    pass rounds half up and clips to 0..255, as MATLAB does for uint8. Beyond the border the image is mirrored.
+    pass rounds half up and clips to the type's range, as MATLAB does for integers. Beyond the border the image is
+    mirrored.
 
     Args:
-        image: uint8, H x W x C or H x W.
+        image: uint8 or uint16, H x W x C or H x W.
         scale: factor of both sides, such as 1/4 or 4; the result has ceil(scale * H) x ceil(scale * W) pixels.
 
     Returns:
-        uint8 array of the same number of dimensions.
+        An array of the same type and number of dimensions.
 
     Raises:
-        TypeError: the image is not uint8.
+        TypeError: the image is neither uint8 nor uint16.
         ValueError: the image is not 2-D or 3-D or is empty, or the scale is not positive.
     """
-    if image.dtype != np.uint8:
-        raise TypeError(f"imresize takes uint8 images, not {image.dtype}")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"imresize takes uint8 or uint16 images, not {image.dtype}")
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(f"imresize takes H x W or H x W x C images that are not empty, not shape {image.shape}")
     if not (scale > 0 and math.isfinite(scale)):
@@ -36,12 +40,17 @@ def imresize(image: np.ndarray, scale: float) -> np.ndarray:
 def _filter_rows(image: np.ndarray, scale: float) -> np.ndarray:
     weights, indices = _contributions(image.shape[0], scale)
     flat = image.reshape(image.shape[0], -1)
-    out = np.zeros((len(weights), flat.shape[1]))
-    for tap in range(weights.shape[1]):
-        out += weights[:, tap, None] * flat[indices[:, tap]]
-    # floor(x + 0.5) is MATLAB's rounding (half up); np.rint would round half to even.
-    np.floor(out + 0.5, out=out)
-    return out.clip(0, 255).astype(np.uint8).reshape(len(weights), *image.shape[1:])
+    resized = np.empty((len(weights), flat.shape[1]), image.dtype)
+    # Column by column block, since the sums take eight times the memory of the image.
+    for start in range(0, flat.shape[1], BLOCK):
+        block = flat[:, start : start + BLOCK]
+        sums = np.zeros((len(weights), block.shape[1]))
+        for tap in range(weights.shape[1]):
+            sums += weights[:, tap, None] * block[indices[:, tap]]
+        # floor(x + 0.5) is MATLAB's rounding (half up); np.rint would round half to even.
+        np.floor(sums + 0.5, out=sums)
+        resized[:, start : start + BLOCK] = sums.clip(0, np.iinfo(image.dtype).max)
+    return resized.reshape(len(weights), *image.shape[1:])
 
 
 @functools.lru_cache(maxsize=64)
