@@ -5,9 +5,10 @@ import argparse
 from pathlib import Path
 
 from srgan.common import parallel
-from srgan.common.errors import command
+from srgan.common.errors import UserError, command
 from srgan.common.precision import FORMATS
-from srgan.upscaling.jobs import find_sources, names_file, photograph, plan, run
+from srgan.upscaling.batch import run
+from srgan.upscaling.jobs import example_photograph, find_inputs, names_file, plan
 from srgan.upscaling.upscaler import TILE, Upscaler
 
 WEIGHTS = Path(__file__).parent / "weights" / "srgan_x4.safetensors"
@@ -21,6 +22,7 @@ def demo() -> int:
     parser.add_argument(
         "--weights", type=Path, default=WEIGHTS, help="or checkpoint or run folder (weights/srgan_x4.safetensors)"
     )
+    parser.add_argument("--outscale", type=int, metavar="N", help="x N: upscale by the network's factor, then reduce")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
     parser.add_argument("--tile", type=int, metavar="N", default=TILE, help="side of a tile in pixels (%(default)s)")
@@ -31,14 +33,16 @@ def demo() -> int:
     args = parser.parse_args()
 
     folder = args.out.parent if names_file(args.out) else args.out
-    sources = parallel.from_main(lambda: find_sources(args.pictures or [photograph(folder)], args.recursive))
+    inputs = parallel.from_main(lambda: find_inputs(args.pictures or [str(example_photograph(folder))], args.recursive))
     upscaler = Upscaler(args.weights, args.device, args.precision, args.tile)
-    jobs = plan(sources, args.out, upscaler.scale, args.format and f".{args.format}")
+    scale = args.outscale or upscaler.scale
+    if not 1 <= scale <= upscaler.scale:
+        raise UserError(f"--outscale: expected 1 to {upscaler.scale}, the network's factor, found {args.outscale}")
+    jobs = plan(inputs.files, args.out, scale, args.format and f".{args.format}")
     page = folder / "compare.html" if args.compare or not args.pictures else None
-    failed = run(upscaler, jobs, page, args.skip_existing)
-    print("results:", jobs[0].target if len(jobs) == 1 else folder)
-    if page:
-        print("beside bicubic:", page)
+    failed = run(upscaler, jobs, scale, page, args.skip_existing)
+    if inputs.left_out:
+        print("left out:", inputs.describe_left_out())
     return 1 if failed else 0
 
 

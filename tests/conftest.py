@@ -1,6 +1,9 @@
 """Where the tests find real images (scikit-image's own, and the benchmarks where they are), and networks."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +50,21 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def astronaut() -> np.ndarray:
     """uint8 512 x 512 x 3."""
     return data.astronaut()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, as playwright's `Browser`."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (requirements-dev.txt)")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not chromium:
+        pytest.skip("needs Chromium or Google Chrome")
+    quiet = ["quic", "background-networking", "component-update", "sync"]
+    arguments = ["--no-sandbox", "--disable-gpu", "--no-first-run", *(f"--disable-{feature}" for feature in quiet)]
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(autouse=True)

@@ -133,12 +133,12 @@ def test_cache_files_cut_short_are_made_anew(folder: Path) -> None:
 def test_leftovers_are_cleaned_and_live_files_left(folder: Path) -> None:
     cache = folder.parent / "cache"
     cache.mkdir()
-    for name, age in {".dead.part.u8": 3600, ".live.part.u8": 0}.items():
+    for name, age in {".0123456789ab.part.u8": 3600, ".ba9876543210.part.u8": 0}.items():
         (cache / name).touch()
         os.utime(cache / name, (time.time() - age,) * 2)
     dataset(folder)
-    assert ".dead.part.u8" not in cached(folder)
-    assert ".live.part.u8" in cached(folder)
+    assert ".0123456789ab.part.u8" not in cached(folder)
+    assert ".ba9876543210.part.u8" in cached(folder)
 
 
 def test_two_runs_build_one_cache_at_once(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Pairs of benchmark folders, methods by name, and what a benchmark run leaves behind."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -202,6 +203,15 @@ def scores(srf: Path, tmp_path: Path) -> pd.DataFrame:
     methods = {"bicubic": bicubic(4), "sharp": sharpened}
     pairs = find_pairs(srf, 4)
     return run_benchmarks(methods, {"A": pairs[:2], "B": pairs[2:]}, 4, Protocol(4), tmp_path / "out", strips=1)
+
+
+def test_a_name_that_is_not_utf8_is_escaped_in_the_tables(photographs: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    shutil.copy(photographs / "coffee.png", tmp_path / name)
+    benchmarks = {"A": find_pairs(tmp_path, 4)}
+    scores = run_benchmarks({"bicubic": bicubic(4)}, benchmarks, 4, Protocol(4), tmp_path / "out", 0)
+    write_tables(scores, ["bicubic"], Protocol(4), tmp_path / "out")
+    assert "A,caf\\xe9," in (tmp_path / "out" / "metrics.csv").read_text(encoding="utf-8")
 
 
 def test_a_row_an_image_and_method(scores: pd.DataFrame) -> None:

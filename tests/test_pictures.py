@@ -10,7 +10,8 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import putchunk
 
 from srgan.common.errors import UserError
-from srgan.upscaling.pictures import Picture, onto_white, read_picture, to_8bit, to_array, write_picture
+from srgan.common.images import to_8bit, to_array
+from srgan.upscaling.pictures import Picture, onto_white, read_picture, write_picture
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SHAPES = [(5, 7), (5, 7, 2), (5, 7, 3), (5, 7, 4)]
@@ -91,8 +92,8 @@ def test_profile_exif_and_resolution_are_kept_and_the_picture_is_upright(
     tmp_path: Path, suffix: str, dtype: type
 ) -> None:
     array = noise((8, 16, 3), dtype) // 2
-    carried = {"icc_profile": PROFILE, "exif": exif(orientation=6), "dpi": (300, 300)}
-    write_picture(tmp_path / f"turned{suffix}", Picture([array], carried))
+    metadata = {"icc_profile": PROFILE, "exif": exif(orientation=6), "dpi": (300, 300)}
+    write_picture(tmp_path / f"turned{suffix}", Picture([array], metadata))
     picture = read_picture(tmp_path / f"turned{suffix}")
     # Orientation 6: a quarter turn clockwise puts it upright.
     assert picture.frames[0].shape == (16, 8, 3)
@@ -112,7 +113,7 @@ def test_profile_exif_and_resolution_are_kept_and_the_picture_is_upright(
 
 def test_exif_of_a_tiff_says_nothing_of_its_pixels(tmp_path: Path) -> None:
     Image.fromarray(noise((4, 6, 3), np.uint8)).save(tmp_path / "a.tif", exif=exif(), compression="tiff_lzw")
-    kept = read_picture(tmp_path / "a.tif").carried["exif"]
+    kept = read_picture(tmp_path / "a.tif").metadata["exif"]
     assert kept[ExifTags.Base.Artist] == "Ada"
     assert not {ExifTags.Base.ImageWidth, ExifTags.Base.StripOffsets, ExifTags.Base.Compression} & set(kept)
 
@@ -130,7 +131,7 @@ def test_cmyk_becomes_rgb_without_its_profile(tmp_path: Path) -> None:
     image.save(tmp_path / "a.tif", icc_profile=PROFILE)
     picture = read_picture(tmp_path / "a.tif")
     assert np.array_equal(picture.frames[0], np.asarray(image.convert("RGB")))
-    assert "icc_profile" not in picture.carried
+    assert "icc_profile" not in picture.metadata
 
 
 def test_palette_one_bit_and_hidden_keys() -> None:
@@ -163,7 +164,7 @@ def test_animations_keep_frames_durations_and_loop(tmp_path: Path, source: str, 
     picture = read_picture(tmp_path / f"a{source}")
     write_picture(tmp_path / f"b{suffix}", picture)
     again = read_picture(tmp_path / f"b{suffix}")
-    assert again.carried == {"duration": [40, 80, 200], "loop": 3}
+    assert again.metadata == {"duration": [40, 80, 200], "loop": 3}
     for frame, expected in zip(again.frames, frames, strict=True):
         assert np.abs(frame.astype(int) - expected).max() <= 4
 
@@ -191,13 +192,9 @@ def test_refusals_name_the_file(tmp_path: Path) -> None:
         write_picture(tmp_path / "a.xyz", still)
     with pytest.raises(UserError, match=r"a\.jpg: .* no animation"):
         write_picture(tmp_path / "a.jpg", Picture(still.frames * 2, {"duration": [50, 50]}))
-    with pytest.raises(UserError, match=r"a\.webp: can't be written"):
+    with pytest.raises(UserError, match=r"a\.webp: \.webp holds 16383 pixels a side, not 20000"):
         write_picture(tmp_path / "a.webp", Picture([np.zeros((1, 20000, 3), np.uint8)]))
-    pages = [Image.new("L", (4, 4))] * 2
-    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(UserError, match=r"a\.tif: expected one picture, found 2 pages"):
-        read_picture(tmp_path / "a.tif")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_of_a_telephones_mpo_the_picture_is_taken(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files that are whole whenever they stand under their name."""
+"""Atomic writing: a file under its final name is always whole."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from srgan.common.errors import UserError, describe
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the file when the system refuses to write it: no space, no permission.
+    """Turn an OSError while writing (no space, no permission) into an error that names the file.
 
     Raises:
         UserError: instead of the OSError.
@@ -25,12 +25,13 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the folder of `path`, which is made; it becomes `path` once the block has ended well.
+    """Yield a temporary path beside `path`, renamed to it when the block succeeds; the folder is created.
 
     Raises:
-        UserError: it can't be written; `path` is as it was.
+        UserError: the file can't be written; `path` is as it was.
     """
-    # The suffix stays, since it tells libraries the format; the rest is short, since `path` may have the longest name.
+    # The suffix stays, since libraries take the format from it; the rest is short, since `path` may have the longest
+    # name that the file system allows.
     part = path.with_name(f".{uuid.uuid4().hex[:12]}.part{path.suffix}")
     with writing(path):
         try:
@@ -42,16 +43,21 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path, seconds: float = 0) -> None:
-    """Delete the temporary files of killed processes: those that nobody has written to for some time."""
-    for part in folder.glob(".*.part*"):
-        # One that is gone by now was renamed: its process lives.
+    """Delete the temporary files of killed processes: those not written to for some seconds."""
+    for part in folder.glob(f".{'[0-9a-f]' * 12}.part*"):
+        # One that is gone by now was renamed: its process is alive.
         with suppress(FileNotFoundError):
             if time.time() - part.stat().st_mtime >= seconds:
                 part.unlink()
 
 
+def printable(name: str | Path) -> str:
+    """A file name as text that any file or terminal takes; bytes that are not UTF-8 are escaped."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def sync(path: Path) -> None:
-    """Put a file's bytes, or a folder's names, on the disk for good."""
+    """Flush a file's bytes, or a folder's entries, to the disk."""
     if os.name == "posix":
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -45,7 +45,7 @@ class ImagePair:
         """
         hr = self.read_hr(scale)
         if self.lr_file is None:
-            return self.degradation(hr, scale, np.random.default_rng(zlib.crc32(self.name.encode()))), hr
+            return self.degradation(hr, scale, np.random.default_rng(zlib.crc32(os.fsencode(self.name)))), hr
         lr, (height, width) = read_rgb(self.lr_file), (side // scale for side in hr.shape[:2])
         if lr.shape[:2] != (height, width):
             raise ImageError(

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from srgan.common import parallel
-from srgan.common.files import whole_file
+from srgan.common.files import printable, whole_file
 from srgan.common.images import luminance, write_image
 from srgan.data.pairs import ImagePair
 from srgan.evaluation.evaluate import Result, Upscale, compare
@@ -50,7 +50,7 @@ def run_benchmarks(
         progress.set_description(dataset)
         (results,) = compare(methods, [pair], scale, protocol)
         for method, result in results.items():
-            rows.append((method, dataset, result.image, result.psnr, result.ssim))
+            rows.append((method, dataset, printable(result.image), result.psnr, result.ssim))
             write_image(out / "images" / method / dataset / f"{result.image}.png", result.sr)
         if strips is None or i < strips:
             write_image(out / "strips" / dataset / f"{result.image}.png", draw_strip(results, scale))

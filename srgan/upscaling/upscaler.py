@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from srgan.common.errors import UserError
+from srgan.common.images import colour_profile, lr_tensor, to_array, to_levels
 from srgan.common.precision import Precision, select_device
 from srgan.networks.architectures import Network
 from srgan.networks.weights import load_generator
-from srgan.upscaling.pictures import colour_profile, to_array
 
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 
@@ -137,11 +137,14 @@ class Upscaler:
 
     @torch.inference_mode()
     def _upscale_window(self, window: np.ndarray, row: Span, column: Span) -> np.ndarray:
-        """uint8 or uint16 h x w x C -> the values of the tile's core, as floats in 0..255 or 0..65535."""
-        peak, channels = np.iinfo(window.dtype).max, window.shape[2]
-        lr = torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1)[None].to(self.device) / peak
+        """uint8 or uint16 h x w x C -> the tile's core, upscaled, in the same type."""
+        channels = window.shape[2]
+        pixels = torch.tensor(window)[None].to(self.device)
+        lr = lr_tensor(pixels)  # 1 x C x h x w
         rgb = lr[:, :3] if channels >= 3 else lr[:, :1].expand(-1, 3, -1, -1)
-        sr = self._forward(rgb.contiguous(memory_format=torch.channels_last), (row.keep, column.keep), peak)
+        sr = self._forward(
+            rgb.contiguous(memory_format=torch.channels_last), (row.keep, column.keep), deep=window.dtype == np.uint16
+        )
         if channels < 3:
             # BT.601's luma: the network's grey may be tinged.
             sr = (sr * sr.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
@@ -149,14 +152,14 @@ class Upscaler:
             alpha = F.interpolate(lr[:, -1:], scale_factor=self.scale, mode="bicubic", antialias=True)
             alpha = alpha[..., _times(row.keep, self.scale), _times(column.keep, self.scale)]
             sr = torch.cat([sr, alpha * 2 - 1], dim=1)
-        levels = sr.add(1).mul(peak / 2).round_().clamp_(0, peak)  # 1 x C x sh x sw
         inner = (_times(span.inner, self.scale) for span in (row, column))
-        return levels[(0, slice(None), *inner)].permute(1, 2, 0).cpu().numpy()
+        # As integers a quarter or half as much has to be copied from a GPU.
+        return to_levels(sr[(0, slice(None), *inner)], pixels.dtype).permute(1, 2, 0).cpu().numpy()
 
-    def _forward(self, rgb: Tensor, keep: tuple[slice, slice], peak: int) -> Tensor:
+    def _forward(self, rgb: Tensor, keep: tuple[slice, slice], deep: bool) -> Tensor:
         # TF32, CUDA's default for fp32 convolutions, has 10 bits: too few even for 8-bit images to be exact.
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            if peak > 255:
+            if deep:
                 return self._in_strips(rgb, keep)
             with self.precision.autocast():
                 return self._in_strips(rgb, keep)
