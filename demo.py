@@ -1,50 +1,7 @@
 #!/usr/bin/env python3
-"""Upscale pictures: files, folders or patterns; without any, a photograph that comes with scikit-image."""
+"""Upscale pictures; `python demo.py --help` has the options."""
 
-import argparse
-from pathlib import Path
-
-from srgan.common import parallel
-from srgan.common.errors import UserError, command
-from srgan.common.precision import FORMATS
-from srgan.upscaling.batch import run
-from srgan.upscaling.jobs import example_photograph, find_inputs, names_file, plan
-from srgan.upscaling.upscaler import TILE, Upscaler
-
-WEIGHTS = Path(__file__).parent / "weights" / "srgan_x4.safetensors"
-
-
-@command
-def demo() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pictures", nargs="*", metavar="IMAGE_OR_FOLDER")
-    parser.add_argument("--out", type=Path, default="results/demo", help="folder, or the file of one (%(default)s)")
-    parser.add_argument(
-        "--weights", type=Path, default=WEIGHTS, help="or checkpoint or run folder (weights/srgan_x4.safetensors)"
-    )
-    parser.add_argument("--outscale", type=int, metavar="N", help="x N: upscale by the network's factor, then reduce")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
-    parser.add_argument("--tile", type=int, metavar="N", default=TILE, help="side of a tile in pixels (%(default)s)")
-    parser.add_argument("--recursive", action="store_true", help="look into folders of folders")
-    parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there")
-    parser.add_argument("--compare", action="store_true", help="add comparisons with bicubic, and a page with a slider")
-    parser.add_argument("--format", choices=("png", "jpg", "webp", "tiff", "gif"), help="of the results (png)")
-    args = parser.parse_args()
-
-    folder = args.out.parent if names_file(args.out) else args.out
-    inputs = parallel.from_main(lambda: find_inputs(args.pictures or [str(example_photograph(folder))], args.recursive))
-    upscaler = Upscaler(args.weights, args.device, args.precision, args.tile)
-    scale = args.outscale or upscaler.scale
-    if not 1 <= scale <= upscaler.scale:
-        raise UserError(f"--outscale: expected 1 to {upscaler.scale}, the network's factor, found {args.outscale}")
-    jobs = plan(inputs.files, args.out, scale, args.format and f".{args.format}")
-    page = folder / "compare.html" if args.compare or not args.pictures else None
-    failed = run(upscaler, jobs, scale, page, args.skip_existing)
-    if inputs.left_out:
-        print("left out:", inputs.describe_left_out())
-    return 1 if failed else 0
-
+from srgan.upscaling.commands import upscale
 
 if __name__ == "__main__":
-    demo()
+    upscale()

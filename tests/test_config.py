@@ -8,10 +8,9 @@ import yaml
 from conftest import REPOSITORY
 
 from srgan.common.errors import UserError
-from srgan.training.commands import main
+from srgan.training.commands import pretrain
 from srgan.training.config import AdversarialConfig, PretrainConfig, changes, load_config, parse
 from srgan.training.parsing import to_dict
-from srgan.training.stages import PretrainStage
 
 MISTAKES = {
     # the file as a whole
@@ -215,6 +214,7 @@ def test_dry_run_prints_the_resolved_config(
     path = tmp_path / "config.yaml"
     path.write_text("name: x\n")
     monkeypatch.setattr("sys.argv", ["pretrain.py", "--dry-run", "--config", str(path), "data.crop=48"])
-    assert main("", PretrainConfig, PretrainStage, "none.yaml") == 0
+    with pytest.raises(SystemExit, match="0"):
+        pretrain()
     printed = parse(PretrainConfig, yaml.safe_load(capsys.readouterr().out))
     assert printed == parse(PretrainConfig, {"name": "x", "data": {"crop": 48}})

@@ -1,19 +1,31 @@
-"""The command line of `pretrain.py` and `train.py`."""
+"""The command lines of `pretrain.py` and `train.py`, alias `srgan pretrain` and `srgan train`."""
 
 import argparse
 from pathlib import Path
 
 import yaml
 
+from srgan.common.errors import command
 from srgan.common.precision import select_device
-from srgan.training.config import PretrainConfig, load_config
+from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.training.parsing import to_dict
-from srgan.training.stages import PretrainStage
+from srgan.training.stages import AdversarialStage, PretrainStage
 from srgan.training.trainer import Trainer
 
 
-def main(description: str, config_type: type[PretrainConfig], stage_type: type[PretrainStage], default: str) -> int:
-    """Parse the command line and train. Returns the exit code."""
+@command
+def pretrain() -> int:
+    """Train SRResNet, the generator, by a content loss alone."""
+    return _run(pretrain.__doc__, PretrainConfig, PretrainStage, "configs/srresnet_mse.yaml")
+
+
+@command
+def train() -> int:
+    """Train SRGAN: the generator, from SRResNet's weights, and the discriminator in turn."""
+    return _run(train.__doc__, AdversarialConfig, AdversarialStage, "configs/srgan_vgg54.yaml")
+
+
+def _run(description: str, config_type: type[PretrainConfig], stage_type: type[PretrainStage], default: str) -> int:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", type=Path, default=default, help=f"YAML file (default: {default})")
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")

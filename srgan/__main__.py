@@ -1,0 +1,29 @@
+"""`srgan COMMAND`, or `python -m srgan COMMAND`: what the root scripts of a clone do, for an installed package."""
+
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "upscale": ("srgan.upscaling.commands", "upscale pictures (demo.py)"),
+    "pretrain": ("srgan.training.commands", "train SRResNet, the generator, by a content loss (pretrain.py)"),
+    "train": ("srgan.training.commands", "train SRGAN, from a pretrained generator (train.py)"),
+}
+
+
+def main() -> None:
+    """Run the command that the first argument names."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in COMMANDS:
+        # As argparse and the messages shall show it.
+        sys.argv[:2] = [f"srgan {name}"]
+        getattr(import_module(COMMANDS[name][0]), name)()
+    elif name in ("-h", "--help"):
+        print("usage: srgan COMMAND ...; srgan COMMAND --help has its options\n")
+        for known, (_, summary) in COMMANDS.items():
+            print(f"  {known:9} {summary}")
+    else:
+        sys.exit(f"error: expected srgan {'|'.join(COMMANDS)}, found {name!r}")
+
+
+if __name__ == "__main__":
+    main()

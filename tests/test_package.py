@@ -1,0 +1,49 @@
+"""The installed package: its parts, its command, and the weights that come with it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from srgan.__main__ import COMMANDS, main
+from srgan.common.errors import UserError
+from srgan.networks import released
+from srgan.networks.released import released_weights
+
+
+def test_every_room_is_packaged() -> None:
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    setuptools = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    rooms = [f"srgan.{path.parent.name}" for path in (REPOSITORY / "srgan").glob("*/__init__.py")]
+    assert sorted(setuptools["packages"]) == sorted(["srgan", *rooms, "srgan.weights"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_show_their_options(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, "argv", ["srgan", name, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert capsys.readouterr().out.startswith(f"usage: srgan {name} [-h]")
+
+
+def test_without_a_command_they_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, "argv", ["srgan"])
+    main()
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert listed == list(COMMANDS)
+    monkeypatch.setattr(sys, "argv", ["srgan", "upscael"])
+    with pytest.raises(SystemExit, match=r"error: expected srgan upscale\|.*, found 'upscael'"):
+        main()
+
+
+def test_released_weights_are_found_in_a_clone_and_in_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert released_weights("srgan_x4") == REPOSITORY / "weights" / "srgan_x4.safetensors"
+    monkeypatch.setattr(released, "PACKAGE", tmp_path / "srgan")
+    with pytest.raises(UserError, match=r"at .*weights/srgan_x4\.safetensors or .*, found neither"):
+        released_weights("srgan_x4")
+    (tmp_path / "srgan" / "weights").mkdir(parents=True)
+    (tmp_path / "srgan" / "weights" / "srgan_x4.safetensors").touch()
+    assert released_weights("srgan_x4") == tmp_path / "srgan" / "weights" / "srgan_x4.safetensors"
