@@ -38,6 +38,13 @@ def vgg19() -> Path:
 
 
 @pytest.fixture(scope="session")
+def squeezenet() -> Path:
+    """ImageNet weights of SqueezeNet 1.1, for LPIPS."""
+    name = "squeezenet1_1/squeezenet1_1.safetensors"
+    return _existing(f"datasets/{name}", f"../shared/{name}")
+
+
+@pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of four photographs, 256 x 256 parts of those that ship inside scikit-image."""
     folder = tmp_path_factory.mktemp("photographs")

@@ -218,3 +218,12 @@ def test_dry_run_prints_the_resolved_config(
         pretrain()
     printed = parse(PretrainConfig, yaml.safe_load(capsys.readouterr().out))
     assert printed == parse(PretrainConfig, {"name": "x", "data": {"crop": 48}})
+
+
+def test_the_best_weights_are_picked_by_a_metric_of_the_config() -> None:
+    tree = {"name": "x", "validation": {"metrics": ["psnr", "lpips_squeeze=file"], "best": "lpips_squeeze"}}
+    assert parse(PretrainConfig, tree).validation.best == "lpips_squeeze"
+    with pytest.raises(UserError, match=r"validation\.best: expected one of .* \(ssim\), found 'psnr'"):
+        parse(PretrainConfig, {"name": "x", "validation": {"metrics": ["ssim"]}})
+    with pytest.raises(UserError, match=r"validation\.metrics: no metric 'psnrr'"):
+        parse(PretrainConfig, {"name": "x", "validation": {"metrics": ["psnrr"]}})

@@ -7,7 +7,9 @@ import pytest
 
 from srgan.data.pairs import find_pairs
 from srgan.data.resize import imresize
-from srgan.evaluation.metrics import Protocol, daala_luminance, daala_ssim, psnr, ssim
+from srgan.evaluation.daala import daala_luminance, daala_ssim
+from srgan.evaluation.evaluate import bicubic, evaluate, mean_scores
+from srgan.evaluation.metrics import Protocol, load_metrics, psnr, ssim
 
 
 @pytest.fixture
@@ -17,12 +19,9 @@ def pair(astronaut: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return imresize(imresize(hr, 1 / 4), 4), hr
 
 
-def bicubic_means(folder: Path, protocol: Protocol) -> tuple[float, float]:
-    scores = []
-    for pair in find_pairs(folder, 4):
-        lr, hr = pair.read(4)
-        scores.append(protocol.score(imresize(lr, 4), hr))
-    return tuple(np.mean(scores, axis=0))
+def bicubic_means(folder: Path, *metrics: str) -> dict[str, float]:
+    protocol = Protocol(4, metrics=load_metrics(metrics))
+    return mean_scores([result.scores for result in evaluate(bicubic(4), find_pairs(folder, 4), 4, protocol)])
 
 
 def test_psnr_of_a_constant_error_is_that_of_the_hand_calculation() -> None:
@@ -103,19 +102,18 @@ def test_daala_luminance_is_within_one_of_bt709s(astronaut: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("benchmark", "row"), [("Set5", (28.430, 0.8111)), ("Set14", (26.091, 0.7048))])
 def test_bicubic_scores_the_published_row(benchmarks: Path, benchmark: str, row: tuple[float, float]) -> None:
-    scores = bicubic_means(benchmarks / benchmark, Protocol(border=4))
-    assert scores == (pytest.approx(row[0], abs=5e-4), pytest.approx(row[1], abs=5e-5))
+    scores = bicubic_means(benchmarks / benchmark, "psnr", "ssim")
+    assert scores == {"psnr": pytest.approx(row[0], abs=5e-4), "ssim": pytest.approx(row[1], abs=5e-5)}
 
 
 def test_bicubic_scores_the_published_row_of_bsd100(benchmarks: Path) -> None:
-    scores = bicubic_means(benchmarks / "BSD100", Protocol(border=4))
-    assert scores == (pytest.approx(25.962, abs=5e-4), pytest.approx(0.6681, abs=5e-5))
+    scores = bicubic_means(benchmarks / "BSD100", "psnr", "ssim")
+    assert scores == {"psnr": pytest.approx(25.962, abs=5e-4), "ssim": pytest.approx(0.6681, abs=5e-5)}
 
 
 @pytest.mark.parametrize(("benchmark", "published"), [("Set5", 0.8211), ("Set14", 0.7486)])
 def test_daala_ssim_of_bicubic_is_the_papers(benchmarks: Path, benchmark: str, published: float) -> None:
-    scores = bicubic_means(benchmarks / benchmark, Protocol(border=4, ssim="daala"))
-    assert scores[1] == pytest.approx(published, abs=1e-3)
+    assert bicubic_means(benchmarks / benchmark, "ssim_daala") == {"ssim_daala": pytest.approx(published, abs=1e-3)}
 
 
 def test_the_border_is_not_compared(pair: tuple[np.ndarray, np.ndarray]) -> None:
@@ -129,15 +127,16 @@ def test_the_border_is_not_compared(pair: tuple[np.ndarray, np.ndarray]) -> None
 
 def test_rgb_compares_the_three_channels(pair: tuple[np.ndarray, np.ndarray]) -> None:
     image, reference = pair
-    assert Protocol(border=0, rgb=True).score(image, reference) == (psnr(image, reference), ssim(image, reference))
+    scores = Protocol(border=0, rgb=True).score(image, reference)
+    assert scores == {"psnr": psnr(image, reference), "ssim": ssim(image, reference)}
 
 
 def test_a_blue_error_counts_less_on_y_than_in_rgb(pair: tuple[np.ndarray, np.ndarray]) -> None:
     reference = pair[1] // 2
     image = reference + np.array([0, 0, 40], np.uint8)
     # 20 log10(255 / (40 * 24.966 / 255)), and 20 log10(255 / 40) + 10 log10(3).
-    assert Protocol(border=4).score(image, reference)[0] == pytest.approx(36.2733, abs=1e-3)
-    assert Protocol(border=4, rgb=True).score(image, reference)[0] == pytest.approx(20.8607, abs=1e-3)
+    assert Protocol(border=4).score(image, reference)["psnr"] == pytest.approx(36.2733, abs=1e-3)
+    assert Protocol(border=4, rgb=True).score(image, reference)["psnr"] == pytest.approx(20.8607, abs=1e-3)
 
 
 def test_images_of_different_shapes_are_refused(pair: tuple[np.ndarray, np.ndarray]) -> None:
@@ -146,14 +145,14 @@ def test_images_of_different_shapes_are_refused(pair: tuple[np.ndarray, np.ndarr
 
 
 def test_images_too_small_for_ssim_are_refused(pair: tuple[np.ndarray, np.ndarray]) -> None:
-    with pytest.raises(ValueError, match="10 x 56 are left"):
+    with pytest.raises(ValueError, match="SSIM needs 11 x 11 pixels, found 10 x 56"):
         Protocol(border=4).score(pair[0][:, :18], pair[1][:, :18])
 
 
 def test_the_protocol_says_what_was_compared() -> None:
     assert str(Protocol(border=4)) == (
-        "8-bit images, Y of BT.601 (MATLAB's rgb2ycbcr), 4 px cut off each border; PSNR: peak 255; "
+        "8-bit images; PSNR, SSIM: Y of BT.601 (MATLAB's rgb2ycbcr), 4 px cut off each border; PSNR: peak 255; "
         "SSIM: Gaussian 11x11, sigma 1.5, K1 0.01, K2 0.03"
     )
-    assert "R, G and B" in str(Protocol(border=4, rgb=True))
-    assert "Daala" in str(Protocol(border=4, ssim="daala"))
+    assert "PSNR, SSIM: R, G and B" in str(Protocol(border=4, rgb=True))
+    assert "grid: RGB, whole image; grid: " in str(Protocol(border=4, metrics=load_metrics(["grid"])))

@@ -18,24 +18,33 @@ Upscale = Callable[[np.ndarray], np.ndarray]
 
 
 class Result(NamedTuple):
-    """One upscaled image and its scores against the HR image; images are uint8 H x W x 3."""
+    """One upscaled image and its scores, by metric, against the HR image; images are uint8 H x W x 3."""
 
     image: str
-    psnr: float
-    ssim: float
+    scores: dict[str, float]
     lr: np.ndarray
     sr: np.ndarray
     hr: np.ndarray
 
 
-def evaluate(upscale: Upscale, pairs: Iterable[ImagePair], scale: int) -> Iterator[Result]:
-    """Upscale and score pair after pair (Y channel, `scale` pixels cut off); one pair is in memory at a time.
+def evaluate(
+    upscale: Upscale, pairs: Iterable[ImagePair], scale: int, protocol: Protocol | None = None
+) -> Iterator[Result]:
+    """Upscale and score one pair after the other.
+
+    Args:
+        protocol: PSNR and SSIM of Y with `scale` pixels cut off, unless given.
 
     Raises:
-        UserError: an image can't be read, is too small, or a pair doesn't fit.
+        UserError: an image can't be read or scored, or a pair doesn't fit.
     """
-    for results in compare({"": upscale}, pairs, scale, Protocol(border=scale)):
+    for results in compare({"": upscale}, pairs, scale, protocol or Protocol(border=scale)):
         yield results[""]
+
+
+def mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean over images, by metric."""
+    return {name: float(np.mean([image[name] for image in scores])) for name in scores[0]}
 
 
 def compare(
@@ -48,7 +57,7 @@ def compare(
         for name, upscale in methods.items():
             sr = upscale(lr)
             try:
-                results[name] = Result(pair.name, *protocol.score(sr, hr), lr, sr, hr)
+                results[name] = Result(pair.name, protocol.score(sr, hr), lr, sr, hr)
             except ValueError as error:
                 raise UserError(f"{pair.hr}: can't be scored: {error}") from error
         yield results

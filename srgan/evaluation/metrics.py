@@ -1,15 +1,20 @@
-"""PSNR and SSIM of 8-bit images under the protocol of the super-resolution literature."""
+"""Metrics by name, and the protocol under which they compare an SR image with its HR image."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
-from scipy.ndimage import correlate1d
 from skimage.metrics import structural_similarity
 
+from srgan.common.errors import UserError
 from srgan.common.images import luminance
+from srgan.evaluation.daala import daala_ssim
+from srgan.evaluation.grid import grid_deviation, local_grid_deviation
+from srgan.evaluation.perceptual import LPIPS, VGGDistance
 
-C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+DEFAULT_METRICS = ("psnr", "ssim")
 
 
 def psnr(image: np.ndarray, reference: np.ndarray) -> float:
@@ -22,8 +27,14 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
     """Structural similarity (Wang et al., 2004): Gaussian 11 x 11, sigma 1.5, K1 0.01, K2 0.03, peak 255.
 
     Args:
-        image, reference: H x W or H x W x C (the mean over channels), at least 11 pixels a side.
+        image, reference: H x W or H x W x C (the mean over channels), values in 0..255.
+
+    Raises:
+        ValueError: a side has less than 11 pixels.
     """
+    height, width = image.shape[:2]
+    if min(height, width) < 11:
+        raise ValueError(f"SSIM needs 11 x 11 pixels, found {width} x {height}")
     return float(
         structural_similarity(
             image.astype(np.float64),
@@ -37,66 +48,118 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
     )
 
 
-def daala_ssim(image: np.ndarray, reference: np.ndarray) -> float:
-    """SSIM as the SRGAN paper's tables have it: that of `dump_ssim` from the Daala video codec's tools.
-
-    The Gaussian's sigma is 1.5 * height / 256, its weights are whole 256ths, windows are cut at the border, and each
-    counts in the mean by the weight that is left of it. Bicubic's rows come out within 0.0005 of the paper's.
+@dataclass(frozen=True)
+class Metric:
+    """A score of an SR image against its HR image, and how it is shown.
 
     Args:
-        image, reference: uint8 H x W x 3; compared on `daala_luminance`.
+        label: its name in tables and charts.
+        function: (SR, HR) -> score. Raises ValueError for images that it can't score.
+        details: the definition's constants, or the version and weights of a network: part of the protocol's line.
+        on: what the function gets: "Y" (float64 H x W; uint8 H x W x 3 under `Protocol.rgb`) or "RGB" (uint8
+            H x W x 3), both without the border, or "whole" (uint8 H x W x 3, with it).
+        unit: "" for none.
+        digits: decimals in tables.
+        higher_is_better: the direction, for whatever picks the best.
     """
-    x, y = daala_luminance(image), daala_luminance(reference)
-    kernel = _daala_kernel(sigma=1.5 / 256 * x.shape[0], longest=min(x.shape))
 
-    def window_sum(values: np.ndarray) -> np.ndarray:
-        return correlate1d(correlate1d(values, kernel, axis=0, mode="constant"), kernel, axis=1, mode="constant")
+    label: str
+    function: Callable[[np.ndarray, np.ndarray], float]
+    details: str
+    on: Literal["Y", "RGB", "whole"] = "Y"
+    unit: str = ""
+    digits: int = 4
+    higher_is_better: bool = True
 
-    weight = window_sum(np.ones_like(x))
-    mean_x, mean_y = window_sum(x) / weight, window_sum(y) / weight
-    variances = window_sum(x * x + y * y) / weight - mean_x**2 - mean_y**2
-    covariance = window_sum(x * y) / weight - mean_x * mean_y
-    similarity = (2 * mean_x * mean_y + C1) * (2 * covariance + C2)
-    similarity /= (mean_x**2 + mean_y**2 + C1) * (variances + C2)
-    return float(np.average(similarity, weights=weight))
+    @property
+    def title(self) -> str:
+        """The label with the unit, as `PSNR [dB]`."""
+        return f"{self.label} [{self.unit}]" if self.unit else self.label
+
+    def text(self, score: float) -> str:
+        """The score with the metric's decimals, without its unit."""
+        return f"{score:,.{self.digits}f}"
+
+    def better(self, score: float, other: float) -> bool:
+        """Whether a score is better than another one."""
+        return score > other if self.higher_is_better else score < other
 
 
-def _daala_kernel(sigma: float, longest: int) -> np.ndarray:
-    """Whole numbers with sum 256, as far out as the Gaussian rounds to one."""
-    height = 256 / (np.sqrt(2 * np.pi) * sigma)
-    radius = int(sigma * np.sqrt(2 * np.log(2 * height))) if height > 0.5 else 0
-    offsets = np.arange(1, min(radius, longest - 1) + 1)
-    side = np.floor(height * np.exp(-(offsets**2) / (2 * sigma**2)) + 0.5)
-    return np.concatenate([side[::-1], [256 - 2 * side.sum()], side])
+def pixel_metrics(scale: int) -> dict[str, Metric]:
+    """The metrics that are a function of the pixels alone. A new one is its function and a line here."""
+    error = {"on": "whole", "unit": "levels", "digits": 2, "higher_is_better": False}
+    phases = f"deviation of the mean error among the {scale} x {scale} phases"
+    return {
+        "psnr": Metric("PSNR", psnr, "peak 255", unit="dB", digits=3),
+        "ssim": Metric("SSIM", ssim, "Gaussian 11x11, sigma 1.5, K1 0.01, K2 0.03"),
+        "ssim_daala": Metric("SSIM (Daala)", daala_ssim, "sigma 1.5 * height / 256, Y of BT.709", on="RGB"),
+        "grid": Metric("grid", partial(grid_deviation, period=scale), phases, **error),
+        "grid90": Metric(
+            "grid90",
+            partial(local_grid_deviation, period=scale),
+            f"{phases} of a 64x64 window, 90th percentile over the windows",
+            **error,
+        ),
+    }
 
 
-def daala_luminance(image: np.ndarray) -> np.ndarray:
-    """Y of BT.709 as Daala's `png2y4m` makes it, without its dither; uint8 H x W x 3 -> float64 H x W, whole numbers.
+def network_metrics() -> dict[str, Callable[[str, str], Metric]]:
+    """Constructors, from weights (a file, or "" to download them) and device, of the metrics that need a network."""
+    return {
+        "lpips": partial(_lpips, "alex"),
+        "lpips_squeeze": partial(_lpips, "squeeze"),
+        "lpips_vgg": partial(_lpips, "vgg"),
+        "vgg22": partial(_vgg, "vgg22"),
+        "vgg34": partial(_vgg, "vgg34"),
+        "vgg54": partial(_vgg, "vgg54"),
+    }
 
-    The chroma of 2 x 2 pixels is rounded to 8 bits first; of the two whole numbers around a pixel's Y the one counts
-    that brings its RGB values back with the smaller error.
+
+def _lpips(backbone: str, weights: str, device: str) -> Metric:
+    network = LPIPS(backbone, weights, device)
+    label = "LPIPS" if backbone == "alex" else f"LPIPS ({backbone})"
+    return Metric(label, network, str(network), on="whole", higher_is_better=False)
+
+
+def _vgg(layer: str, weights: str, device: str) -> Metric:
+    network = VGGDistance(layer, weights, device)
+    return Metric(f"VGG{layer[-2:]}", network, str(network), on="whole", digits=0, higher_is_better=False)
+
+
+def metric_name(spec: str) -> str:
+    """`lpips` of `lpips` and of `lpips=FILE`.
+
+    Raises:
+        UserError: no metric of this name, or a file for one that needs none.
     """
-    rgb = image / 255
-    red, green, blue = weights = np.array([0.2126, 0.7152, 0.0722])
-    block = _block_means(rgb)
-    luma = block @ weights
-    cr = np.rint(224 * (block[..., 0] - luma) / (2 - 2 * red)) * (2 - 2 * red) / 224
-    cb = np.rint(224 * (block[..., 2] - luma) / (2 - 2 * blue)) * (2 - 2 * blue) / 224
-    chroma = np.stack([cr, -(red * cr + blue * cb) / green, cb], axis=-1)
-
-    def error(y: np.ndarray) -> np.ndarray:
-        return (((y[..., None] / 219 + chroma).clip(0, 1) - rgb) ** 2).sum(axis=-1)
-
-    below = np.floor(219 * (rgb @ weights))
-    return 16 + below + (error(below + 1) < error(below))
+    name, equals, _ = spec.partition("=")
+    names = [*pixel_metrics(scale=4), *network_metrics()]
+    if name not in names:
+        raise UserError(f"no metric {name!r}: expected one of {', '.join(names)}")
+    if equals and name not in network_metrics():
+        raise UserError(f"{spec}: {name} has no network, so no weights")
+    return name
 
 
-def _block_means(rgb: np.ndarray) -> np.ndarray:
-    """Each pixel replaced by the mean of its 2 x 2 block; a last odd row or column is doubled."""
-    height, width = rgb.shape[:2]
-    even = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    means = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, 3).mean(axis=(1, 3))
-    return means.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+def load_metrics(specs: Iterable[str] = DEFAULT_METRICS, scale: int = 4, device: str = "cpu") -> dict[str, Metric]:
+    """Metrics by name, their networks loaded.
+
+    Args:
+        specs: names; `NAME=FILE` gives a network's weights, which torchvision downloads otherwise.
+        scale: the period of the grids that `grid` looks for.
+        device: where the networks compute.
+
+    Raises:
+        UserError: an unknown name, one that is given twice, a missing package, or weights that can't be had.
+    """
+    metrics: dict[str, Metric] = {}
+    for spec in specs:
+        name, weights = metric_name(spec), spec.partition("=")[2]
+        if name in metrics:
+            raise UserError(f"metric {name}: given twice")
+        pixels = pixel_metrics(scale)
+        metrics[name] = pixels[name] if name in pixels else network_metrics()[name](weights, device)
+    return metrics
 
 
 @dataclass(frozen=True)
@@ -104,39 +167,41 @@ class Protocol:
     """What is compared, and how: `str()` of it belongs beside every score.
 
     Args:
-        border: pixels cut off each side; the scale, by convention.
-        rgb: compare the three channels instead of Y.
-        ssim: "gaussian" for `ssim`, "daala" for `daala_ssim` (PSNR stays as it is).
+        border: pixels cut off each side for PSNR and SSIM; the scale, by convention.
+        rgb: PSNR and SSIM of R, G and B instead of Y.
+        metrics: by name, as `load_metrics` gives them; PSNR and SSIM by default.
     """
 
     border: int
     rgb: bool = False
-    ssim: Literal["gaussian", "daala"] = "gaussian"
+    metrics: Mapping[str, Metric] = field(default_factory=load_metrics)
 
-    def score(self, image: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-        """PSNR [dB] and SSIM of uint8 H x W x 3 images.
+    def score(self, image: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+        """Scores of uint8 H x W x 3 images, by the metric's name.
 
         Raises:
-            ValueError: the shapes differ, or less than 11 pixels are left of a side.
+            ValueError: the shapes differ, or too few pixels are left inside the border.
         """
         if image.shape != reference.shape:
             raise ValueError(f"images of one shape are compared, not {image.shape} with {reference.shape}")
         height, width = (side - 2 * self.border for side in image.shape[:2])
-        if min(height, width) < 11:
-            raise ValueError(
-                f"SSIM needs 11 pixels a side, and {max(width, 0)} x {max(height, 0)} are left inside the border of "
-                f"{self.border}"
-            )
+        if min(height, width) < 1:
+            raise ValueError(f"nothing is left of {image.shape[1]} x {image.shape[0]} inside the border")
         inside = slice(self.border, -self.border or None)
-        image, reference = image[inside, inside], reference[inside, inside]
-        x, y = (image, reference) if self.rgb else (luminance(image), luminance(reference))
-        return psnr(x, y), daala_ssim(image, reference) if self.ssim == "daala" else ssim(x, y)
+        views = {"whole": (image, reference), "RGB": (image[inside, inside], reference[inside, inside])}
+        views["Y"] = views["RGB"] if self.rgb else tuple(luminance(view) for view in views["RGB"])
+        return {name: metric.function(*views[metric.on]) for name, metric in self.metrics.items()}
 
     def __str__(self) -> str:
         channels = "R, G and B" if self.rgb else "Y of BT.601 (MATLAB's rgb2ycbcr)"
-        window = (
-            "Daala's (sigma 1.5 * height / 256, Y of BT.709)"
-            if self.ssim == "daala"
-            else "Gaussian 11x11, sigma 1.5, K1 0.01, K2 0.03"
-        )
-        return f"8-bit images, {channels}, {self.border} px cut off each border; PSNR: peak 255; SSIM: {window}"
+        cut = f"{self.border} px cut off each border"
+        parts = ["8-bit images"]
+        for on, region in {"Y": f"{channels}, {cut}", "RGB": cut, "whole": "RGB, whole image"}.items():
+            labels = [metric.label for metric in self.metrics.values() if metric.on == on]
+            if labels:
+                parts.append(f"{', '.join(labels)}: {region}")
+        parts += [f"{metric.label}: {metric.details}" for metric in self.metrics.values()]
+        lower = [metric.label for metric in self.metrics.values() if not metric.higher_is_better]
+        if lower:
+            parts.append(f"lower is better: {', '.join(lower)}")
+        return "; ".join(parts)

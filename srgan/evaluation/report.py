@@ -15,7 +15,7 @@ from srgan.common.files import printable, whole_file
 from srgan.common.images import luminance, write_image
 from srgan.data.pairs import ImagePair
 from srgan.evaluation.evaluate import Result, Upscale, compare
-from srgan.evaluation.metrics import Protocol
+from srgan.evaluation.metrics import Metric, Protocol
 
 INTERPOLATION = ("nearest", "bicubic")
 
@@ -38,7 +38,7 @@ def run_benchmarks(
         strips: how many images of each benchmark get a strip; None for all.
 
     Returns:
-        A row an image and method: method, dataset, image, psnr, ssim.
+        One row per image and method: method, dataset, image, and a column per metric.
 
     Raises:
         UserError: an image can't be read, scored or written.
@@ -50,13 +50,13 @@ def run_benchmarks(
         progress.set_description(dataset)
         (results,) = compare(methods, [pair], scale, protocol)
         for method, result in results.items():
-            rows.append((method, dataset, printable(result.image), result.psnr, result.ssim))
+            rows.append((method, dataset, printable(result.image), *result.scores.values()))
             write_image(out / "images" / method / dataset / f"{result.image}.png", result.sr)
         if strips is None or i < strips:
-            write_image(out / "strips" / dataset / f"{result.image}.png", draw_strip(results, scale))
+            write_image(out / "strips" / dataset / f"{result.image}.png", draw_strip(results, scale, protocol.metrics))
     rows = parallel.gather(rows)
     rows.sort(key=lambda row: list(methods).index(row[0]))
-    return pd.DataFrame(rows, columns=["method", "dataset", "image", "psnr", "ssim"])
+    return pd.DataFrame(rows, columns=["method", "dataset", "image", *protocol.metrics])
 
 
 def write_tables(scores: pd.DataFrame, asked: Collection[str], protocol: Protocol, out: Path) -> str:
@@ -69,8 +69,8 @@ def write_tables(scores: pd.DataFrame, asked: Collection[str], protocol: Protoco
     Returns:
         The Markdown: a table of all methods, and the protocol.
     """
-    summary = _summary(scores)
-    text = f"{markdown_table(summary)}\n\n{protocol}\n"
+    summary = _summary(scores, list(protocol.metrics))
+    text = f"{markdown_table(summary, protocol.metrics)}\n\n{protocol}\n"
     for name, table in (("metrics.csv", scores), ("summary.csv", summary)):
         table = table[table["method"].isin(asked)]
         if len(asked) == 1:
@@ -82,17 +82,20 @@ def write_tables(scores: pd.DataFrame, asked: Collection[str], protocol: Protoco
     return text
 
 
-def _summary(scores: pd.DataFrame) -> pd.DataFrame:
+def _summary(scores: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
     groups = scores.groupby(["method", "dataset"], sort=False)
-    return groups.agg(images=("image", "size"), psnr=("psnr", "mean"), ssim=("ssim", "mean")).reset_index()
+    means = groups[metrics].mean()
+    means.insert(0, "images", groups.size())
+    return means.reset_index()
 
 
-def markdown_table(summary: pd.DataFrame) -> str:
-    """A row a method, a column a dataset: mean PSNR [dB] / mean SSIM."""
+def markdown_table(summary: pd.DataFrame, metrics: Mapping[str, Metric]) -> str:
+    """One row per method, one column per dataset: the mean of each metric."""
     datasets = summary.drop_duplicates("dataset")
-    lines = [["PSNR [dB] / SSIM", *(f"{row.dataset} ({row.images})" for row in datasets.itertuples())]]
+    titles = " / ".join(metric.title for metric in metrics.values())
+    lines = [[titles, *(f"{row.dataset} ({row.images})" for row in datasets.itertuples())]]
     for method, rows in summary.groupby("method", sort=False):
-        lines.append([method, *(f"{row.psnr:.3f} / {row.ssim:.4f}" for row in rows.itertuples())])
+        lines.append([method, *(_texts(row, metrics) for row in rows.to_dict("records"))])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
     align = ["<", *">" * (len(widths) - 1)]
@@ -101,44 +104,51 @@ def markdown_table(summary: pd.DataFrame) -> str:
     )
 
 
-def draw_charts(scores: pd.DataFrame, out: Path) -> None:
-    """Draw PSNR and SSIM of each image, a PNG a dataset: `out/charts/<dataset>.png`."""
+def _texts(scores: Mapping[str, float], metrics: Mapping[str, Metric]) -> str:
+    return " / ".join(metric.text(scores[name]) for name, metric in metrics.items())
+
+
+def draw_charts(scores: pd.DataFrame, metrics: Mapping[str, Metric], out: Path) -> None:
+    """Draw each image's scores, one PNG per dataset: `out/charts/<dataset>.png`."""
     matplotlib.use("Agg")
     for dataset, rows in scores.groupby("dataset", sort=False):
-        _draw_chart(str(dataset), rows, out / "charts" / f"{dataset}.png")
+        _draw_chart(str(dataset), rows, metrics, out / "charts" / f"{dataset}.png")
 
 
-def _draw_chart(dataset: str, rows: pd.DataFrame, target: Path) -> None:
+def _draw_chart(dataset: str, rows: pd.DataFrame, metrics: Mapping[str, Metric], target: Path) -> None:
     from matplotlib import pyplot as plt
 
     count = rows["image"].nunique()
     named = count <= 30
-    figure, axes = plt.subplots(2, figsize=(min(7 + 0.25 * count, 13), 6), sharex=True, layout="constrained")
-    for axis, (metric, label, digits) in zip(axes, (("psnr", "PSNR [dB]", 2), ("ssim", "SSIM", 4)), strict=True):
-        table = rows.pivot(index="image", columns="method", values=metric)[rows["method"].unique()]
+    size = (min(7 + 0.25 * count, 13), 1 + 2.5 * len(metrics))
+    figure, axes = plt.subplots(len(metrics), figsize=size, sharex=True, layout="constrained", squeeze=False)
+    axes = axes[:, 0]
+    for axis, (name, metric) in zip(axes, metrics.items(), strict=True):
+        table = rows.pivot(index="image", columns="method", values=name)[rows["method"].unique()]
         table = table.loc[rows["image"].unique()] if named else table.sort_values("bicubic")
         axis.vlines(range(count), table.min(axis=1), table.max(axis=1), color="0.8", zorder=1)
         colors = iter(plt.color_sequences["tab10"] * len(table.columns))
         for method, values in table.items():
             color = {"nearest": "0.75", "bicubic": "0.45"}.get(method) or next(colors)
-            axis.scatter(
-                range(count), values, 40 if named else 16, [color], label=f"{method}\n{values.mean():.{digits}f}"
-            )
-        axis.set(ylabel=label)
+            label = f"{method}\n{metric.text(values.mean())}"
+            axis.scatter(range(count), values, 40 if named else 16, [color], label=label)
+        axis.set(ylabel=metric.title if metric.higher_is_better else f"{metric.title}\n(lower is better)")
         axis.grid(axis="y", alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, title="mean", alignment="left")
     if named:
         axes[-1].set_xticks(range(count), table.index, rotation=45, ha="right", rotation_mode="anchor")
     else:
-        axes[-1].set(xlabel=f"{count} images, each panel from bicubic's lowest score to its highest", xticks=[])
+        axes[-1].set(xlabel=f"{count} images, each panel in the order of bicubic's scores", xticks=[])
     axes[0].set_title(dataset, loc="left", fontweight="bold")
     figure.canvas.draw()
     write_image(target, np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
     plt.close(figure)
 
 
-def draw_strip(results: Mapping[str, Result], scale: int, side: int = 96, panel: int = 288) -> Image.Image:
+def draw_strip(
+    results: Mapping[str, Result], scale: int, metrics: Mapping[str, Metric], side: int = 96, panel: int = 288
+) -> Image.Image:
     """HR | LR | each method | HR: the whole image, and enlarged the part in which the methods differ most.
 
     Args:
@@ -161,8 +171,8 @@ def draw_strip(results: Mapping[str, Result], scale: int, side: int = 96, panel:
         (enlarged(lr, scale), "LR", f"x{scale} nearest"),
     ]
     for method, result in results.items():
-        panels.append((enlarged(result.sr), method, f"{result.psnr:.2f} dB / {result.ssim:.4f}"))
-    panels.append((enlarged(hr), "HR", "PSNR / SSIM"))
+        panels.append((enlarged(result.sr), method, _texts(result.scores, metrics)))
+    panels.append((enlarged(hr), "HR", " / ".join(metric.title for metric in metrics.values())))
     return _in_a_row(panels, panel)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from srgan.common.errors import UserError, error_context
 from srgan.common.fields import number
 from srgan.data.degrade import BICUBIC, AnyDegradation
+from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
 from srgan.networks.architectures import ARCHITECTURES
 from srgan.training.parsing import apply_override, build, differences, dotted_keys, read_yaml, to_dict
 
@@ -89,12 +90,14 @@ class DiscriminatorShape:
 
 @dataclass(frozen=True)
 class Validation:
-    """Benchmark folders scored during training, on the Y channel with `scale` pixels cut off."""
+    """Benchmark folders scored during training; PSNR and SSIM on the Y channel with `scale` pixels cut off."""
 
     folders: tuple[str, ...] = ("datasets/DIV2K/DIV2K_valid_HR",)
     every: int = number(5_000, low=1)
     images: int = number(10, low=1)  # at most so many of each folder
     samples: int = number(4, low=0)  # pictures of so many images are kept at each validation
+    metrics: tuple[str, ...] = DEFAULT_METRICS  # as test.py's --metrics takes them
+    best: str = "psnr"  # the metric whose best score picks weights/best
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,13 @@ class PretrainConfig:
         if self.data.crop % self.generator.scale:
             raise UserError(
                 f"data.crop: expected a multiple of the scale {self.generator.scale}, found {self.data.crop}"
+            )
+        with error_context("validation.metrics"):
+            names = [metric_name(spec) for spec in self.validation.metrics]
+        if self.validation.best not in names:
+            raise UserError(
+                f"validation.best: expected one of validation.metrics ({', '.join(names)}), "
+                f"found {self.validation.best!r}"
             )
         for key, every in {"validation.every": self.validation.every, "log.checkpoint": self.log.checkpoint}.items():
             if every % self.log.every:

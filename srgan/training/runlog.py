@@ -3,6 +3,7 @@
 import csv
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import remove_leftovers, sync, whole_file, writing
 from srgan.common.images import write_image
+from srgan.evaluation.metrics import Metric
 
 try:
     import fcntl
@@ -78,7 +80,8 @@ class RunFolder:
 class Log:
     """Rows of numbers a log interval apart: a CSV file for pandas, TensorBoard events, and curves as PNG.
 
-    On resume the rows after the checkpoint's iteration are dropped, since they will come again.
+    On resume the rows after the checkpoint's iteration are dropped, since they will come again. Columns that only the
+    earlier rows have (of a metric that is no longer asked for) stay behind the others.
 
     Raises:
         UserError: a file can't be written.
@@ -87,21 +90,25 @@ class Log:
     def __init__(self, folder: RunFolder, columns: list[str], iteration: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.folder, self.columns = folder, ["iteration", *columns]
+        self.folder = folder
         kept = self._rows_until(iteration)
+        self.columns = list(dict.fromkeys(["iteration", *columns, *(kept[0] if kept else [])]))
         with whole_file(folder.log) as part:
             with part.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([self.columns, *kept])
+                writer = csv.DictWriter(file, self.columns)
+                writer.writeheader()
+                writer.writerows(kept)
             sync(part)
         with writing(folder.path):
             self.events = SummaryWriter(str(folder.path / "tensorboard"), purge_step=iteration + 1)
 
-    def _rows_until(self, iteration: int) -> list[list[str]]:
+    def _rows_until(self, iteration: int) -> list[dict[str, str]]:
         if not iteration or not self.folder.log.exists():
             return []
         with self.folder.log.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if len(row) == len(self.columns)]
-        return [row for row in rows[1:] if int(row[0]) <= iteration]
+            # A row that a crash cut short has too few fields.
+            rows = [row for row in csv.DictReader(file) if None not in row.values()]
+        return [row for row in rows if int(row["iteration"]) <= iteration]
 
     def write(self, row: dict[str, float]) -> None:
         """Append one row; keys that are no columns are an error, columns without a key stay empty."""
@@ -118,17 +125,17 @@ class Log:
             sync(self.folder.log)
             self.events.flush()
 
-    def draw(self, bicubic: tuple[float, float]) -> None:
-        """Draw the curves: losses, PSNR and SSIM beside bicubic's, and D(HR), D(SR) where there are any."""
-        draw_curves(self.folder.log, self.folder.curves, bicubic)
+    def draw(self, metrics: Mapping[str, Metric], bicubic: Mapping[str, float]) -> None:
+        """Draw the curves: losses, scores beside bicubic's, and D(HR), D(SR) where there are any."""
+        draw_curves(self.folder.log, self.folder.curves, metrics, bicubic)
 
     def close(self) -> None:
         with writing(self.folder.path):
             self.events.close()
 
 
-def draw_curves(log: Path, target: Path, bicubic: tuple[float, float]) -> None:
-    """Draw a run's CSV log as a PNG; `bicubic` is the (PSNR, SSIM) of bicubic upscaling on the validation images."""
+def draw_curves(log: Path, target: Path, metrics: Mapping[str, Metric], bicubic: Mapping[str, float]) -> None:
+    """Draw a run's CSV log as a PNG; `bicubic` holds bicubic upscaling's scores of the validation images, by metric."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -136,11 +143,11 @@ def draw_curves(log: Path, target: Path, bicubic: tuple[float, float]) -> None:
 
     rows = pd.read_csv(log).set_index("iteration")
     losses = [name for name in ("content", "adversarial", "discriminator") if name in rows]
-    panels = [[name] for name in losses] + [["psnr"], ["ssim"]]
+    panels = [[name] for name in [*losses, *metrics]]
     if "D(HR)" in rows:
         panels.append(["D(HR)", "D(SR)"])
-    titles = {"content": "content loss", "adversarial": "adversarial loss", "discriminator": "discriminator loss"}
-    titles |= {"psnr": "validation PSNR [dB]", "ssim": "validation SSIM", "D(HR)": "mean D(HR) and D(SR)"}
+    titles = {name: f"{name} loss" for name in losses} | {"D(HR)": "mean D(HR) and D(SR)"}
+    titles |= {name: f"validation {metric.title}" for name, metric in metrics.items()}
     columns = (len(panels) + 1) // 2 if len(panels) > 3 else len(panels)
     lines = -(-len(panels) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.2 * lines), squeeze=False)
@@ -148,11 +155,9 @@ def draw_curves(log: Path, target: Path, bicubic: tuple[float, float]) -> None:
         for name in names:
             values = rows[name].dropna()
             axis.plot(values.index, values, marker="." if len(values) < 40 else None, label=name)
-        if names[0] in ("psnr", "ssim"):
-            line, below = (bicubic[0], 3.0) if names[0] == "psnr" else (bicubic[1], 0.1)
-            axis.axhline(line, color="grey", linestyle="--", label="bicubic")
-            # An untrained network's first scores would squash all that follows.
-            axis.set_ylim(bottom=max(axis.get_ylim()[0], min(line, rows[names[0]].max()) - below))
+        if names[0] in metrics:
+            axis.axhline(bicubic[names[0]], color="grey", linestyle="--", label="bicubic")
+            axis.set_ylim(score_limits(rows[names[0]].dropna(), bicubic[names[0]]))
         elif names[0] in losses:
             axis.set_yscale("log")
         if len(axis.lines) > 1:
@@ -166,6 +171,14 @@ def draw_curves(log: Path, target: Path, bicubic: tuple[float, float]) -> None:
     with whole_file(target) as part:
         figure.savefig(part, dpi=110)
     plt.close(figure)
+
+
+def score_limits(scores: pd.Series, bicubic: float) -> tuple[float, float]:
+    """The range of the scores and of bicubic's, without the first tenth: an untrained network's, far below the rest."""
+    shown = [*scores.iloc[min(-(-len(scores) // 10), len(scores) - 1) :], bicubic]
+    low, high = min(shown), max(shown)
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin
 
 
 def _text(value: float) -> str:

@@ -76,14 +76,15 @@ class Trainer:
         # All batches have one shape, so cuDNN's search for the fastest kernels pays.
         torch.backends.cudnn.benchmark = True
         self.iteration = self.logged = 0  # the last iteration, and that of the log's last row
-        self.seconds, self.best = 0.0, -math.inf
+        self.seconds = 0.0
+        self.best: float | None = None  # the best score so far of the metric that `validation.best` names
         self.sums: dict[str, Tensor] = {}
         self.stop_signal = 0  # the number of the one that is to stop the run
         check_processes(config)
         # What fails at once comes before what takes long: networks and VGG weights here, decoding in `run`.
         self.folder = RunFolder(runs, config.name)
         state = parallel.from_main(lambda: self._open(resume, allow_config_change))
-        self.validation = ValidationSet(config.validation, config.generator.scale, config.data.degradation)
+        self.validation = ValidationSet(config.validation, config.generator.scale, config.data.degradation, device.type)
         self.stage = stage_type(config, device)
         if state:
             self._load(state)
@@ -129,7 +130,8 @@ class Trainer:
         )
         if parallel.is_main():
             self.bicubic = self.validation.bicubic()
-            self.log = Log(self.folder, [*self.stage.loss_names, "lr", "psnr", "ssim", "seconds"], self.iteration)
+            columns = [*self.stage.loss_names, "lr", *self.validation.metrics, "seconds"]
+            self.log = Log(self.folder, columns, self.iteration)
         handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             stopped_by = self._train(total)
@@ -215,25 +217,27 @@ class Trainer:
         self.seconds = time.monotonic() - self.clock
         row = {"iteration": self.iteration, **means, "lr": self.rate, "seconds": self.seconds}
         if validate:
-            row["psnr"], row["ssim"] = self._validate()
+            row |= self._validate()
         self.log.write(row)
         if validate:
-            self.log.draw(self.bicubic)
+            self.log.draw(self.validation.metrics, self.bicubic)
 
-    def _validate(self) -> tuple[float, float]:
+    def _validate(self) -> dict[str, float]:
         """Score the validation images, save the samples, and the weights and checkpoint of the best score."""
         upscaler = Upscaler(self.stage.exported, self.device.type, self.config.runtime.precision)
-        (psnr, ssim), sample = self.validation.score(upscaler.upscale)
+        scores, sample = self.validation.score(upscaler.upscale)
         if sample is not None:
             self.folder.save_sample(self.iteration, sample)
-        tqdm.write(
-            f"iteration {self.iteration}: PSNR {psnr:.3f} dB, SSIM {ssim:.4f} (bicubic {self.bicubic[0]:.3f} dB)"
-        )
-        if psnr > self.best:
-            self.best = psnr
+        texts = [
+            f"{metric.title} {metric.text(scores[name])} (bicubic {metric.text(self.bicubic[name])})"
+            for name, metric in self.validation.metrics.items()
+        ]
+        tqdm.write(f"iteration {self.iteration}: {', '.join(texts)}")
+        if self.validation.improves(scores, self.best):
+            self.best = scores[self.config.validation.best]
             self._export("best")
             save_checkpoint(self._state(), self.folder.best_checkpoint, keep_previous=False)
-        return psnr, ssim
+        return scores
 
     def _save(self) -> None:
         self.log.sync()
@@ -260,7 +264,10 @@ class Trainer:
         try:
             self.stage.load_state_dict(state["stage"])
             self.iteration, self.logged = state["iteration"], state["logged"]
-            self.seconds, self.best = state["seconds"], state["best"]
+            self.seconds = state["seconds"]
+            # A score of another metric is none to beat; checkpoints from before there was a choice hold a PSNR.
+            if state["config"]["validation"].get("best", "psnr") == self.config.validation.best:
+                self.best = state["best"]
             self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
         except (KeyError, RuntimeError, ValueError) as error:
             raise UserError(

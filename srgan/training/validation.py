@@ -1,6 +1,5 @@
 """Validation during training: scores over fixed images, and pictures of the first of them."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,47 +8,58 @@ import numpy as np
 from srgan.common.errors import error_context
 from srgan.data.degrade import Degradation
 from srgan.data.pairs import find_pairs
-from srgan.evaluation.evaluate import Result, Upscale, bicubic, evaluate
+from srgan.evaluation.evaluate import Result, Upscale, bicubic, evaluate, mean_scores
+from srgan.evaluation.metrics import Protocol, load_metrics
 from srgan.training.config import Validation
 
 
 class ValidationSet:
-    """The images that a config names for validation, reduced as the training images are.
+    """The images that a config names for validation, reduced as the training images are, and its metrics.
+
+    Args:
+        config: folders, metrics and number of samples.
+        scale: of the upscaling.
+        degradation: what makes the LR images.
+        device: where metrics that need a network compute.
 
     Raises:
-        UserError: a folder is missing or holds no images.
+        UserError: a folder is missing or holds no images, or a metric lacks its package or its weights.
     """
 
-    def __init__(self, config: Validation, scale: int, degradation: Degradation) -> None:
-        self.samples, self.scale = config.samples, scale
+    def __init__(self, config: Validation, scale: int, degradation: Degradation, device: str = "cpu") -> None:
+        self.config, self.scale = config, scale
         with error_context("validation.folders"):
             self.pairs = [
                 replace(pair, degradation=degradation)
                 for folder in config.folders
                 for pair in find_pairs(Path(folder), scale)[: config.images]
             ]
+        with error_context("validation.metrics"):
+            self.metrics = load_metrics(config.metrics, scale, device)
+        self.protocol = Protocol(border=scale, metrics=self.metrics)
 
-    def bicubic(self) -> tuple[float, float]:
-        """Mean PSNR [dB] and SSIM of bicubic upscaling: the line to cross in every curve."""
-        return _means(evaluate(bicubic(self.scale), self.pairs, self.scale))
+    def bicubic(self) -> dict[str, float]:
+        """Mean scores of bicubic upscaling, by metric: the line to cross in every curve."""
+        upscale = bicubic(self.scale)
+        return mean_scores([result.scores for result in evaluate(upscale, self.pairs, self.scale, self.protocol)])
 
-    def score(self, upscale: Upscale) -> tuple[tuple[float, float], np.ndarray | None]:
-        """Mean PSNR [dB] and SSIM, and samples of the first images below each other (uint8 H x W x 3, or None).
+    def score(self, upscale: Upscale) -> tuple[dict[str, float], np.ndarray | None]:
+        """Mean scores by metric, and samples of the first images below each other (uint8 H x W x 3, or None).
 
         Raises:
-            UserError: an image can't be read, or is too small.
+            UserError: an image can't be read or scored.
         """
-        results, strips = [], []
-        for result in evaluate(upscale, self.pairs, self.scale):
-            results.append(result)
-            if len(strips) < self.samples:
+        scores, strips = [], []
+        for result in evaluate(upscale, self.pairs, self.scale, self.protocol):
+            scores.append(result.scores)
+            if len(strips) < self.config.samples:
                 strips.append(_strip(result, self.scale))
-        return _means(results), np.concatenate(strips) if strips else None
+        return mean_scores(scores), np.concatenate(strips) if strips else None
 
-
-def _means(results: Iterable[Result]) -> tuple[float, float]:
-    scores = np.array([(result.psnr, result.ssim) for result in results])
-    return tuple(float(mean) for mean in scores.mean(axis=0))
+    def improves(self, scores: dict[str, float], best: float | None) -> bool:
+        """Whether the score that `validation.best` names is better than the best so far (None: there is none)."""
+        judge = self.config.best
+        return best is None or self.metrics[judge].better(scores[judge], best)
 
 
 def _strip(result: Result, scale: int, side: int = 192) -> np.ndarray:
