@@ -1,57 +1,7 @@
 #!/usr/bin/env python3
-"""Score weights on benchmark images: tables by metric, charts and side-by-side strips."""
+"""Score weights on benchmarks; `python test.py --help` has the options."""
 
-import argparse
-from pathlib import Path
-
-from srgan.common import parallel
-from srgan.common.errors import UserError, command
-from srgan.common.precision import select_device
-from srgan.data.pairs import match_pairs
-from srgan.evaluation.evaluate import load_benchmarks, load_methods
-from srgan.evaluation.metrics import DEFAULT_METRICS, Protocol, load_metrics
-from srgan.evaluation.report import draw_charts, run_benchmarks, write_tables
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", nargs="+", required=True, help="weights files, run folders, bicubic or nearest")
-    parser.add_argument("--data", nargs="+", type=Path, default=[], help="folders: image_SRF_4, DIV2K, or HR images")
-    parser.add_argument("--hr", type=Path, help="folder of HR images, with --lr in place of --data")
-    parser.add_argument("--lr", type=Path, help="folder of their LR images, paired by name")
-    parser.add_argument("--out", type=Path, default="results", help="folder of the results (default: results)")
-    parser.add_argument("--metrics", nargs="+", default=DEFAULT_METRICS, help="psnr, ssim, lpips, ...: see README.md")
-    parser.add_argument("--rgb", action="store_true", help="PSNR and SSIM of R, G and B instead of Y")
-    parser.add_argument("--border", type=int, help="pixels cut off each side (default: the scale)")
-    parser.add_argument("--self-ensemble", action="store_true", help="mean over eight flips and turns of each image")
-    parser.add_argument("--crops", type=int, help="strips for the first N images of a folder only (default: all)")
-    parser.add_argument("--scale", type=int, help="for bicubic and nearest alone (default: 4)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="fp32")
-    args = parser.parse_args()
-    if bool(args.hr) != bool(args.lr) or bool(args.data) == bool(args.hr):
-        raise UserError("expected either --data FOLDER ... or --hr FOLDER --lr FOLDER")
-    if min(args.border or 0, args.crops or 0) < 0 or (args.scale or 2) < 2:
-        raise UserError("--border and --crops take 0 or more, --scale takes 2 or more")
-    return args
-
-
-@command
-def main() -> None:
-    args = arguments()
-    methods, scale = load_methods(args.weights, args.scale, args.device, args.precision, args.self_ensemble)
-    if args.hr:
-        benchmarks = {args.hr.absolute().name: match_pairs(args.hr, args.lr, scale)}
-    else:
-        benchmarks = load_benchmarks(args.data, scale)
-    metrics = load_metrics(args.metrics, scale, select_device(args.device).type)
-    protocol = Protocol(scale if args.border is None else args.border, args.rgb, metrics)
-    scores = run_benchmarks(methods, benchmarks, scale, protocol, args.out, args.crops)
-    asked = [name for name in methods if name != "bicubic" or "bicubic" in args.weights]
-    if parallel.is_main():
-        print(write_tables(scores, asked, protocol, args.out), end="")
-        draw_charts(scores, metrics, args.out)
-
+from srgan.evaluation.commands import test
 
 if __name__ == "__main__":
-    main()
+    test()
