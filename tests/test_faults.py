@@ -2,16 +2,22 @@
 
 import multiprocessing
 import os
+import pty
 import resource
+import shlex
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import REPOSITORY
 from PIL import Image
-from small_runs import KINDS, assert_same_end, light_runs, rows, shell, state, trainer, write_config
+from small_runs import KINDS, assert_same_end, exit_status, fork, light_runs, rows, shell, state, trainer, write_config
 from torch import Tensor
 
 from srgan.common import errors
@@ -200,6 +206,64 @@ def test_bad_validation_image_is_fatal(tmp_path: Path, photographs: Path) -> Non
     assert "bad.png: expected an image" in message_of(trainer(config, tmp_path))
     Image.new("RGB", (16, 16)).save(tmp_path / "bad.png")
     assert "bad.png: can't be scored" in message_of(trainer(config, tmp_path))
+
+
+# Signals and the terminal
+
+
+def at_terminal(descriptor: int, run: Trainer) -> int:
+    """Train in this process, a fork, with standard output and error on a descriptor."""
+    for number in (1, 2):
+        os.dup2(descriptor, number)
+    with open(1, "w", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr:
+        return run.run()
+
+
+def test_sighup_stops_with_a_checkpoint_unless_ignored(tmp_path: Path, photographs: Path) -> None:
+    """A closed ssh connection sends it twice; nohup ignores it."""
+    config = write_config(tmp_path, photographs)
+    for expected in (129, 0):
+        run = trainer(config, tmp_path, resume=True)
+        at_step(run, 12, lambda: [os.kill(os.getpid(), signal.SIGHUP) for _ in range(2)])
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN if expected == 0 else signal.SIG_DFL)
+        assert run.run() == expected
+        signal.signal(signal.SIGHUP, before)
+        assert state(tmp_path / "run")["iteration"] == (12 if expected else 30)
+        (tmp_path / "run").rename(tmp_path / str(expected))
+
+
+def test_terminal_that_closes(tmp_path: Path, photographs: Path) -> None:
+    run = trainer(write_config(tmp_path, photographs, optimizer={"iterations": 10_000}), tmp_path)
+    at_step(run, 12, lambda: print("the 12th step", flush=True))
+    pid, terminal = pty.fork()
+    if not pid:
+        with suppress(BaseException):
+            os._exit(at_terminal(1, run))
+        os._exit(99)
+    shown = b""
+    while b"the 12th step" not in shown:
+        shown += os.read(terminal, 1000)
+    os.close(terminal)
+    assert exit_status(pid) == 129
+    assert state(tmp_path / "run")["iteration"] >= 12
+
+
+def test_output_to_a_full_disk(tmp_path: Path, photographs: Path) -> None:
+    run = trainer(write_config(tmp_path, photographs), tmp_path)
+    full = os.open("/dev/full", os.O_WRONLY)
+    assert exit_status(fork(lambda: at_terminal(full, run))) == 0
+    os.close(full)
+    assert state(tmp_path / "run")["iteration"] == 30
+
+
+def test_closed_output(tmp_path: Path, photographs: Path) -> None:
+    """The files that the run opens must not get what is printed."""
+    config = write_config(tmp_path, photographs)
+    command = [sys.executable, "pretrain.py", "--config", str(config), "--runs", str(tmp_path)]
+    process = subprocess.run(["bash", "-c", f"{shlex.join(command)} <&- >&- 2>&-"], cwd=REPOSITORY)
+    assert process.returncode == 0
+    trainer(config, tmp_path / "whole").run()
+    assert_same_end(tmp_path / "run", tmp_path / "whole" / "run")
 
 
 # The commands, for real

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,7 +92,6 @@ def test_sigterm_stops_two_processes_after_one_step_and_one_goes_on(run: Path) -
     assert 5 <= stopped < 30
     assert output.count("2 processes") == 1, "one process speaks"
     assert output.count(f"stopped at iteration {stopped} of 30; go on with the same torchrun command and --resume") == 1
-    assert errors.count("stopping after this step") == 1
     assert "error:" not in errors
     assert_ends_as_one_process_does(run)
 
@@ -104,9 +102,7 @@ def test_kill_9_of_one_process_ends_the_other(run: Path) -> None:
     process = two_processes("slow", run)
     wait_for_row(run, 15, process)
     os.kill(worker(process, 1), signal.SIGKILL)
-    killed = time.monotonic()
     _, errors = process.communicate(timeout=120)
-    assert time.monotonic() - killed < 30
     assert process.returncode == 1
     assert complaints(errors) == ["error: another process has ended; torchrun says which and how"]
     assert_ends_as_one_process_does(run)
@@ -133,16 +129,15 @@ def worker(torchrun: subprocess.Popen, rank: int) -> int:
 
 def complaints(errors: str) -> list[str]:
     """What the processes themselves complain of, before torchrun's own report."""
-    before = errors.split("torch/distributed/elastic")[0]
+    before = errors.split("failed (exitcode: ")[0]
     assert "Traceback" not in before
+    assert "stopping" not in before, "a promise that isn't kept"
     return [line for line in before.splitlines() if line.startswith(("error", "warning"))]
 
 
 def test_one_process_fails_and_its_error_is_the_first(run: Path) -> None:
-    started = time.monotonic()
     process = two_processes("failure", run)
     _, errors = process.communicate(timeout=120)
-    assert time.monotonic() - started < 60
     assert process.returncode == 1
     assert complaints(errors) == ["error: this machine's own trouble"]
     assert errors.count("error: ") == 1, "the other one ends without a word"

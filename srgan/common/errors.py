@@ -1,7 +1,6 @@
 """User errors: one line on the terminal and an exit code, never a traceback."""
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from srgan.common import parallel
+from srgan.common.output import discard, prepare_streams
 
 
 class UserError(Exception):
@@ -49,6 +49,7 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
 
     @functools.wraps(main)
     def run() -> None:
+        prepare_streams()
         try:
             with parallel.process_group():
                 code = main()
@@ -58,8 +59,8 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
         except KeyboardInterrupt:
             _exit("interrupted", 130)
         except BrokenPipeError:
-            # The reader (`| head`) is gone; keep the interpreter from reporting it again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # The reader (`| head`) is gone.
+            discard(sys.stdout)
             sys.exit(141)
         except Exception as error:
             if parallel.is_lost_connection(error):

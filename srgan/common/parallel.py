@@ -126,13 +126,16 @@ def gather(items: list[T]) -> list[T]:
     return [item for shard in shards for item in shard]
 
 
-def all_reduce_max(number: int) -> int:
-    """The maximum over all processes. Exchanged between CPUs, so it doesn't wait for the GPU."""
-    if world_size() == 1:
-        return number
+def all_reduce_max(number: int) -> Callable[[], int]:
+    """Start an exchange, between CPUs, and return the function that waits for the maximum over all processes."""
     numbers = torch.tensor(number)
-    dist.all_reduce(numbers, dist.ReduceOp.MAX)
-    return int(numbers)
+    work = dist.all_reduce(numbers, dist.ReduceOp.MAX, async_op=True)
+
+    def maximum() -> int:
+        work.wait()
+        return int(numbers)
+
+    return maximum
 
 
 def all_reduce_mean(tensor: Tensor) -> Tensor:

@@ -89,6 +89,8 @@ def _explained(error: Exception) -> Exception:
 
 
 def _outlive_the_first_signal(worker: int) -> None:
-    # Ctrl-C, and many a job scheduler's SIGTERM, reach the workers too; the main process still wants its batch.
+    # Ctrl-C, a closed terminal and many a job scheduler signal the workers too; the main process still wants its batch.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))

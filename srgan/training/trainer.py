@@ -1,9 +1,7 @@
 """One training loop for either stage: data, steps, schedule, validation, checkpoints, resume."""
 
 import math
-import os
 import shlex
-import signal
 import sys
 import time
 from pathlib import Path
@@ -16,12 +14,14 @@ from tqdm import tqdm
 from srgan.common import parallel
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.images import hr_tensor, lr_tensor
+from srgan.common.output import unfailing_output
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
 from srgan.training.config import PretrainConfig, changes
 from srgan.training.loader import load_batches, load_photographs
 from srgan.training.parsing import to_dict
 from srgan.training.runlog import Log, RunFolder
+from srgan.training.signals import StopSignal
 from srgan.training.stages import PretrainStage
 from srgan.training.validation import ValidationSet
 from srgan.upscaling.upscaler import Upscaler
@@ -79,7 +79,6 @@ class Trainer:
         self.seconds = 0.0
         self.best: float | None = None  # the best score so far of the metric that `validation.best` names
         self.sums: dict[str, Tensor] = {}
-        self.stop_signal = 0  # the number of the one that is to stop the run
         check_processes(config)
         # What fails at once comes before what takes long: networks and VGG weights here, decoding in `run`.
         self.folder = RunFolder(runs, config.name)
@@ -112,8 +111,11 @@ class Trainer:
             )
         return state
 
+    @unfailing_output()
     def run(self) -> int:
-        """Train to the last iteration, or to a signal. Returns the exit code: 0, 130 (SIGINT) or 143 (SIGTERM).
+        """Train to the last iteration, or to a signal.
+
+        Returns: the exit code: 0, or after a signal 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP).
 
         Raises:
             UserError: the photographs can't be used, a loss or a weight is not finite, a worker died, or the disk or
@@ -132,9 +134,9 @@ class Trainer:
             self.bicubic = self.validation.bicubic()
             columns = [*self.stage.loss_names, "lr", *self.validation.metrics, "seconds"]
             self.log = Log(self.folder, columns, self.iteration)
-        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            stopped_by = self._train(total)
+            with StopSignal() as stop_signal:
+                stopped_by = self._train(total, stop_signal)
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"the device's memory is full: {describe(error)}; "
@@ -142,8 +144,6 @@ class Trainer:
                 "with --resume --allow-config-change"
             ) from error
         finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
             if parallel.is_main():
                 self.log.close()
         if self.iteration < total:
@@ -155,7 +155,7 @@ class Trainer:
         print(f"finished: weights in {self.folder.weights}, curves in {self.folder.curves}")
         return 0
 
-    def _train(self, total: int) -> int:
+    def _train(self, total: int, stop_signal: StopSignal) -> int:
         """Returns the number of the signal that stopped it, or 0."""
         config = self.config
         self.clock = time.monotonic() - self.seconds
@@ -168,8 +168,7 @@ class Trainer:
                 progress.update()
 
                 # Looked at once: a signal between the lines below would end the run without its checkpoint.
-                # Each process may get one in a step of its own, or none; they stop after the same step.
-                last, stop = self.iteration == total, parallel.all_reduce_max(self.stop_signal)
+                last, stop = self.iteration == total, stop_signal.received()
                 log, save, validate = (
                     last or self.iteration % every == 0
                     for every in (config.log.every, config.log.checkpoint, config.validation.every)
@@ -275,17 +274,6 @@ class Trainer:
                 "set the generator and the stage as they were, or begin another run with name=..."
             ) from error
         print(f"resuming {self.folder.path} at iteration {self.iteration}")
-
-    def _stop(self, number: int, frame: object) -> None:
-        """First signal: finish the step and save. A second one ends the process at once."""
-        self.stop_signal = number
-        alone = parallel.world_size() == 1
-        for handled in (signal.SIGINT, signal.SIGTERM):
-            # torchrun passes on what a job scheduler has sent to all processes already; it ends them itself after 30 s.
-            signal.signal(handled, signal.SIG_DFL if alone else signal.SIG_IGN)
-        if parallel.is_main():
-            # Not `print`, which the signal may have interrupted and which then refuses to be called again.
-            os.write(2, b"\nstopping after this step" + b"; once more to stop at once without saving" * alone + b"\n")
 
 
 def resume_command() -> str:
