@@ -221,7 +221,7 @@ WRONG: dict[str, tuple[Callable[[dict], Any], str]] = {
         "scale must be 2, 3, 4",
     ),
     "another architecture": (lambda t: {"conv_first.weight": torch.ones(8, 3, 3, 3)}, "named conv_first.weight, ..."),
-    "nothing": (lambda t: {}, "not an SRResNet generator"),
+    "nothing": (lambda t: {}, "not a generator of this project: its tensors are named nothing"),
     "numbers": (lambda t: {"head.0.weight": 1.0}, "expected named tensors"),
     "a tensor": (lambda t: torch.ones(3), "expected named tensors, found Tensor"),
     "a list": (lambda t: list(t.values()), "expected named tensors, found list"),

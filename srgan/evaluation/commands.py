@@ -10,13 +10,16 @@ from srgan.data.pairs import match_pairs
 from srgan.evaluation.evaluate import load_benchmarks, load_methods
 from srgan.evaluation.metrics import DEFAULT_METRICS, Protocol, load_metrics
 from srgan.evaluation.report import draw_charts, run_benchmarks, write_tables
+from srgan.networks.foreign import OVERLAP
 
 
 @command
 def test() -> None:
     """Score weights on benchmark images: tables by metric, charts and side-by-side strips."""
     args = _arguments()
-    methods, scale = load_methods(args.weights, args.scale, args.device, args.precision, args.self_ensemble)
+    methods, scale = load_methods(
+        args.weights, args.scale, args.device, args.precision, args.self_ensemble, args.overlap
+    )
     if args.hr:
         benchmarks = {args.hr.absolute().name: match_pairs(args.hr, args.lr, scale)}
     else:
@@ -43,6 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--self-ensemble", action="store_true", help="mean over eight flips and turns of each image")
     parser.add_argument("--crops", type=int, help="strips for the first N images of a folder only (default: all)")
     parser.add_argument("--scale", type=int, help="for bicubic and nearest alone (default: 4)")
+    parser.add_argument("--overlap", type=int, default=OVERLAP, help="of spandrel's networks' tiles (%(default)s)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="fp32")
     args = parser.parse_args()

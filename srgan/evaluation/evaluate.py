@@ -12,6 +12,7 @@ from srgan.common.errors import UserError
 from srgan.data.pairs import ImagePair, find_pairs
 from srgan.data.resize import imresize
 from srgan.evaluation.metrics import Protocol
+from srgan.networks.foreign import OVERLAP
 from srgan.upscaling.upscaler import Upscaler
 
 Upscale = Callable[[np.ndarray], np.ndarray]
@@ -97,6 +98,7 @@ def load_methods(
     device: str = "auto",
     precision: str = "auto",
     ensemble: bool = False,
+    overlap: int = OVERLAP,
 ) -> tuple[dict[str, Upscale], int]:
     """Methods by name, and their scale: bicubic (whether asked for or not) before the networks.
 
@@ -104,13 +106,14 @@ def load_methods(
         weights: weights files, run folders, or the words "bicubic" and "nearest".
         scale: needed only where no weights tell it; 4 if they don't.
         ensemble: `self_ensemble` of the networks, whose names get a "+", as in the literature.
+        overlap: of the tiles of networks whose reach isn't known (see `Upscaler`).
 
     Raises:
         UserError: weights can't be loaded, their scales differ, or one is given twice.
     """
     words = ("nearest", "bicubic")
     paths = distinct_names([Path(entry) for entry in weights if entry not in words], taken=words)
-    networks = {name: Upscaler(path, device, precision) for name, path in paths.items()}
+    networks = {name: Upscaler(path, device, precision, overlap=overlap) for name, path in paths.items()}
     scales = {name: network.scale for name, network in networks.items()} | ({"--scale": scale} if scale else {})
     if len(set(scales.values())) > 1:
         raise UserError(f"one scale at a time, not {', '.join(f'{name} x{factor}' for name, factor in scales.items())}")

@@ -107,7 +107,7 @@ class Generator(nn.Module):
 
         Each batch norm is folded into the convolution before it, and each PReLU, which has one slope, is a leaky ReLU.
         """
-        return FusedGenerator(copy.deepcopy(self).eval())
+        return FusedGenerator(copy.deepcopy(self).eval()).to(memory_format=torch.channels_last)
 
 
 class FusedGenerator(Generator):

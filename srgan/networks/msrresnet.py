@@ -112,4 +112,4 @@ class MSRResNet(nn.Module):
         fused = [FusedConv(layer, SLOPE) if isinstance(layer, nn.Conv2d) else layer for layer in copied.upsample]
         copied.upsample = nn.Sequential(*(layer for layer in fused if not isinstance(layer, nn.LeakyReLU)))
         copied.tail = nn.Sequential(FusedConv(copied.tail[0], SLOPE), copied.tail[2])
-        return copied
+        return copied.to(memory_format=torch.channels_last)

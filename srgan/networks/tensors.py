@@ -16,6 +16,9 @@ from srgan.common.errors import UserError, describe
 # Of weights, and of batch norm's counters.
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64)
 
+# Keys under which training scripts store a network's state dict, the outer ones first; "exported" is this project's.
+WRAPPERS = ("stage", "exported", "model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
+
 
 class TensorFile(NamedTuple):
     """What a file of tensors holds."""
@@ -27,7 +30,7 @@ class TensorFile(NamedTuple):
 def read_tensor_file(path: Path) -> TensorFile:
     """Read the named tensors of a .safetensors or a pickled file, on the CPU, in the dtypes of the file.
 
-    A training checkpoint gives its generator; a dict under `state_dict`, `params_ema` or `params` gives that.
+    A training checkpoint gives its generator; a dict under one of the keys of `WRAPPERS` gives that.
 
     Raises:
         UserError: no such file; it is damaged, or holds anything but finite dense tensors of floats (or int64) that
@@ -72,7 +75,7 @@ def _unpickle(path: Path) -> TensorFile:
         state = torch.load(path, map_location="cpu", weights_only=True)
     config = state.get("config") if isinstance(state, dict) else None
     shape = config.get("generator") if isinstance(config, dict) else None
-    for key in ("stage", "exported", "state_dict", "params_ema", "params"):
+    for key in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     return TensorFile(state, {str(key): str(value) for key, value in shape.items()} if isinstance(shape, dict) else {})

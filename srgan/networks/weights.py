@@ -11,6 +11,8 @@ from torch import Tensor
 from srgan.common.errors import UserError, error_context
 from srgan.common.files import whole_file
 from srgan.networks.architectures import ARCHITECTURES, Network, build, describe_network
+from srgan.networks.foreign import OVERLAP, TanhNetwork, load_with_spandrel
+from srgan.networks.published import convert, recognise
 from srgan.networks.tensors import read_tensor_file
 
 
@@ -30,26 +32,61 @@ def load_generator(path: Path) -> Network:
     """Rebuild a generator, in eval mode on the CPU, from what is at hand: no config is needed.
 
     Takes released weights (.safetensors), a training checkpoint (.pt), a run folder (its latest weights), or a pickled
-    state dict, under the names that `DistributedDataParallel` or `torch.compile` give it, too.
+    state dict, under the names that `DistributedDataParallel` or `torch.compile` give it, too; and those of
+    `srgan.networks.published` that are the same function.
 
     Raises:
         UserError: nothing there, not a generator's weights, or keys and shapes that don't fit, by name.
     """
+    generator = load_network(path)
+    if type(generator) not in ARCHITECTURES.values():
+        raise UserError(
+            f"{path}: test.py and demo.py take this network, but it can't be trained or mixed: "
+            f"it is none of {', '.join(ARCHITECTURES)}"
+        )
+    return generator
+
+
+def load_network(path: Path, overlap: int = OVERLAP) -> Network:
+    """As `load_generator`, but also what can't be trained here: all of `srgan.networks.published`, and of spandrel.
+
+    Args:
+        overlap: LR pixels by which tiles overlap where it isn't known how far a pixel of the network sees.
+
+    Raises:
+        UserError: as `load_generator`, or spandrel isn't installed or doesn't know it.
+    """
     path = find_weights(path)
     tensors, metadata = read_tensor_file(path)
     tensors = {re.sub(r"^((module|_orig_mod)\.)+", "", name): tensor for name, tensor in tensors.items()}
-    with error_context(str(path)):
-        named = "architecture" in metadata
-        architecture, arguments = _read_architecture(metadata) if named else _guess_architecture(tensors)
-        try:
-            # Shapes without memory: a file of a few bytes can name a network of any size.
-            with torch.device("meta"):
-                problems = _misfits(tensors, build(architecture, **arguments).state_dict())
-        except ValueError as error:
-            raise UserError(str(error)) from error
-        if problems:
-            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-            raise UserError(f"not an {architecture} of this project: {'; '.join(problems[:3])}{more}")
+    if "architecture" in metadata:
+        with error_context(str(path)):
+            return _load("this project", tensors, *_read_architecture(metadata))
+    # SRGAN's generator in one of them holds SRResNet under this name.
+    bare = {name.removeprefix("net."): tensor for name, tensor in tensors.items()}
+    published = recognise(bare)
+    if published:
+        with error_context(str(path)):
+            tensors = convert(bare, published)
+            arguments = _guess_arguments(tensors)
+            network = _load(published.project, tensors, published.architecture, arguments)
+        return TanhNetwork(network, *published.normalisation) if published.tanh else network
+    if "head.0.weight" in tensors:
+        with error_context(str(path)):
+            return _load("this project", tensors, "SRResNet", _guess_arguments(tensors))
+    return load_with_spandrel(path, tensors, overlap)
+
+
+def _load(project: str, tensors: dict[str, Tensor], architecture: str, arguments: dict[str, int]) -> Network:
+    try:
+        # Shapes without memory: a file of a few bytes can name a network of any size.
+        with torch.device("meta"):
+            problems = _misfits(tensors, build(architecture, **arguments).state_dict())
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise UserError(f"not an {architecture} of {project}: {'; '.join(problems[:3])}{more}")
     generator = build(architecture, **arguments)
     generator.load_state_dict(tensors)
     return generator.eval()
@@ -85,17 +122,17 @@ def _read_architecture(metadata: dict[str, str]) -> tuple[str, dict[str, int]]:
     return name, arguments
 
 
-def _guess_architecture(tensors: dict[str, Tensor]) -> tuple[str, dict[str, int]]:
-    """SRResNet's arguments from names and shapes, for files that don't name their architecture."""
+def _guess_arguments(tensors: dict[str, Tensor]) -> dict[str, int]:
+    """SRResNet's or MSRResNet's from names and shapes, for files that don't say them."""
     head = tensors.get("head.0.weight")
     shuffles = [t for name, t in tensors.items() if name.startswith("upsample.") and t.ndim == 4]
     if head is None or not head.ndim or not shuffles:
-        names = ", ".join(list(tensors)[:3]) or "nothing"
-        raise UserError(f"not an SRResNet generator of this project: its tensors are named {names}, ...")
+        names = ", ".join(list(tensors)[:3])
+        raise UserError(f"not a generator of this project: its tensors are named {names}, ...")
     blocks = len([name for name in tensors if name.startswith("body.") and name.endswith(".conv1.weight")])
     # A convolution before a pixel shuffle has factor^2 times as many output channels as input channels.
     scale = 3 if len(shuffles) == 1 and shuffles[0].shape[0] == 9 * shuffles[0].shape[1] else 2 ** min(len(shuffles), 4)
-    return "SRResNet", {"scale": scale, "blocks": blocks, "channels": head.shape[0]}
+    return {"scale": scale, "blocks": blocks, "channels": head.shape[0]}
 
 
 def _misfits(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from srgan.common import parallel
 from srgan.common.errors import UserError, command
 from srgan.common.precision import FORMATS
+from srgan.networks.foreign import OVERLAP
 from srgan.networks.released import released_weights
 from srgan.upscaling.batch import run
 from srgan.upscaling.jobs import example_photograph, find_inputs, names_file, plan
@@ -23,6 +24,9 @@ def upscale() -> int:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
     parser.add_argument("--tile", type=int, metavar="N", default=TILE, help="side of a tile in pixels (%(default)s)")
+    parser.add_argument(
+        "--overlap", type=int, metavar="N", default=OVERLAP, help="of spandrel's networks' tiles (%(default)s)"
+    )
     parser.add_argument("--recursive", action="store_true", help="look into folders of folders")
     parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there")
     parser.add_argument("--compare", action="store_true", help="add comparisons with bicubic, and a page with a slider")
@@ -31,7 +35,8 @@ def upscale() -> int:
 
     folder = args.out.parent if names_file(args.out) else args.out
     inputs = parallel.from_main(lambda: find_inputs(args.pictures or [str(example_photograph(folder))], args.recursive))
-    upscaler = Upscaler(args.weights or released_weights("srgan_x4"), args.device, args.precision, args.tile)
+    weights = args.weights or released_weights("srgan_x4")
+    upscaler = Upscaler(weights, args.device, args.precision, args.tile, args.overlap)
     scale = args.outscale or upscaler.scale
     if not 1 <= scale <= upscaler.scale:
         raise UserError(f"--outscale: expected 1 to {upscaler.scale}, the network's factor, found {args.outscale}")

@@ -15,7 +15,8 @@ from srgan.common.errors import UserError
 from srgan.common.images import colour_profile, lr_tensor, to_array, to_levels
 from srgan.common.precision import Precision, select_device
 from srgan.networks.architectures import Network
-from srgan.networks.weights import load_generator
+from srgan.networks.foreign import OVERLAP
+from srgan.networks.weights import load_network
 
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 
@@ -42,11 +43,13 @@ class Upscaler:
     """Upscales images by a generator's factor, tile by tile, in bounded memory.
 
     Args:
-        weights: released weights, a checkpoint or a run folder (see `load_generator`), or a generator.
+        weights: released weights, a checkpoint or a run folder (see `load_network`), or a generator.
         device: "auto", "cpu" or "cuda".
         precision: "auto", "fp32", "bf16" or "fp16"; 16-bit images always take fp32.
         tile: side of a tile in LR pixels, without its overlap; it is halved when the memory is full. The result does
             not depend on it: in fp32 it is that of the whole image at once.
+        overlap: LR pixels on each side that tiles share for a network of which it isn't known how far it sees; those of
+            others overlap by as much as they need.
 
     Raises:
         UserError: the weights can't be loaded, the device isn't there, or the tile isn't positive.
@@ -58,13 +61,16 @@ class Upscaler:
         device: str = "auto",
         precision: str = "auto",
         tile: int = TILE,
+        overlap: int = OVERLAP,
     ) -> None:
         if tile < 1:
             raise UserError(f"expected a tile of at least 1 pixel, found {tile}")
-        generator = load_generator(Path(weights)) if isinstance(weights, str | Path) else weights
+        if overlap < 0:
+            raise UserError(f"expected an overlap of at least 0 pixels, found {overlap}")
+        generator = load_network(Path(weights), overlap) if isinstance(weights, str | Path) else weights
         self.device = select_device(device)
         self.precision = Precision(precision, self.device)
-        self.generator = generator.for_inference().to(self.device, memory_format=torch.channels_last)
+        self.generator = generator.for_inference().to(self.device)
         self.scale = generator.scale
         self.tile = tile
 
@@ -168,6 +174,9 @@ class Upscaler:
         """The network, its HR part strip by strip."""
         generator = self.generator
         features = generator.features(rgb)[(..., *keep)]
+        if generator.upsample_radius == generator.receptive_radius:
+            # It has no HR part of its own.
+            return generator.reconstruct(features).float()
         row_bytes = features[0, :, 0].nbytes * self.scale**2  # before the last pixel shuffle
         rows = max(STRIP_BYTES // row_bytes - 2 * generator.upsample_radius, 1)
         strips = spans(features.shape[2], rows, generator.upsample_radius, 0)
