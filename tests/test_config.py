@@ -47,7 +47,10 @@ MISTAKES = {
     "fraction": ("name: x\ndata: {workers: 1.5}\n", "data.workers: expected a whole number, found 1.5"),
     "text as number": ("name: x\noptimizer: {lr: fast}\n", "optimizer.lr: expected a number, found 'fast'"),
     "null as list": ("name: x\ndata: {folders: }\n", "data.folders: expected a list such as [a, b], found None"),
-    "section as list": ("name: x\ndata: {folders: {a: 1}}\n", "data.folders: expected a list such as [a, b]"),
+    "section as list": (
+        "name: x\noptimizer: {milestones: {a: 1}}\n",
+        "optimizer.milestones: expected a list such as [a, b]",
+    ),
     "number as list of paths": ("name: x\ndata: {folders: 5}\n", "data.folders: expected text, found 5"),
     "null in a list": ("name: x\ndata: {folders: [null]}\n", "data.folders[0]: expected text, found None"),
     "text of a number": (

@@ -96,7 +96,8 @@ class Opened(CachedPair):
 
 
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="/."), min_size=1, max_size=20)
-FOLDERS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30), min_size=1, max_size=3)
+FOLDER = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
+FOLDERS = st.lists(FOLDER, min_size=1, max_size=3)
 EVERY = st.integers(1, 1000)
 
 

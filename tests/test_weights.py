@@ -70,7 +70,7 @@ def test_no_benchmark_image_is_trained_on(benchmarks: Path, kind: type) -> None:
     folders = [benchmarks / folder.removeprefix("datasets/") for folder in config.data.folders]
     if not all(folder.parent.exists() for folder in folders):
         pytest.skip("needs the training photographs")
-    trained = {pair.hr: thumbnail(pair.hr) for folder in folders for pair in find_pairs(folder, 4, recursive=True)}
+    trained = {pair.hr: thumbnail(pair.hr) for folder in folders for pair in find_pairs(folder, 4, training=True)}
     held_out = [
         p
         for folder in config.validation.folders

@@ -72,8 +72,8 @@ class PairCache:
     def __init__(self, folder: Path, scale: int) -> None:
         self.folder, self.scale = folder, scale
 
-    def build(self, pairs: Sequence[ImagePair], crop: int, strict: bool = False) -> list[CachedPair]:
-        """The decoded pairs, in order, without the images that are smaller than the crop or can't be read.
+    def build(self, pairs: Sequence[ImagePair], crop: int, strict: bool = False) -> dict[ImagePair, CachedPair]:
+        """The decoded pairs, without the images that are smaller than the crop or can't be read.
 
         Raises:
             UserError: not enough disk, nothing left, or (strict) an image that can't be read.
@@ -88,10 +88,9 @@ class PairCache:
         if small:
             warn(f"{small} images smaller than the crop of {crop} pixels are left out")
         ready = {pair: cached[source.key] for pair, source in large.items() if pair not in new} | decoded
-        entries = [ready[pair] for pair in pairs if pair in ready]
-        if not entries:
+        if not ready:
             raise UserError(f"no image of {crop} pixels a side or more is left of {len(pairs)} to train on")
-        return entries
+        return ready
 
     def _scan(self) -> dict[str, CachedPair]:
         """The cached pairs by key, without files of the wrong size, such as a crash of the machine leaves."""

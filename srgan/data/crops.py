@@ -1,7 +1,6 @@
 """Random crops of photographs for training."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from srgan.data.cache import PairCache
+from srgan.common.errors import UserError, describe, warn
+from srgan.data.cache import CachedPair, PairCache
 from srgan.data.degrade import BICUBIC, Degradation
-from srgan.data.pairs import find_pairs
+from srgan.data.fingerprint import fingerprint, shared_images
+from srgan.data.layouts import PairFolders, listed
+from srgan.data.pairs import ImagePair, find_pairs, with_degradation
 from srgan.data.prepare import AS_IT_IS, Preparation
 
 
@@ -22,7 +24,7 @@ class CropDataset(Dataset):
     interruption, the n-th crop of a run is the same. Indices go on beyond `len(dataset)`, the number of images.
 
     Args:
-        folders: image folders, in any layout of `find_pairs`, with their subfolders.
+        folders: image folders in any layout of `find_pairs`, of which the training split is taken.
         scale: HR size over LR size.
         crop: side of the HR crop in pixels, a multiple of the scale.
         cache: folder for the decoded images.
@@ -30,14 +32,20 @@ class CropDataset(Dataset):
         degradation: makes the LR images; any but `Bicubic` also in place of LR files.
         preparation: what is done to HR images that were JPEG files.
         strict: raise at an image that can't be read instead of leaving it out with a warning.
+        held_out: image files that must not be trained on, under whatever name.
+        allow_held_out: warn of them instead.
+
+    Attributes:
+        pairs: the decoded pairs.
+        fingerprint: which images these are, as a small dict; `fingerprint_changes` compares two.
 
     Raises:
-        UserError: a folder is missing, or no image is large enough.
+        UserError: a folder is missing, no image is large enough, or some are held out.
     """
 
     def __init__(
         self,
-        folders: Sequence[str | Path],
+        folders: Sequence[str | Path | PairFolders],
         scale: int = 4,
         crop: int = 96,
         cache: str | Path = "datasets/cache",
@@ -45,14 +53,17 @@ class CropDataset(Dataset):
         degradation: Degradation = BICUBIC,
         preparation: Preparation = AS_IT_IS,
         strict: bool = False,
+        held_out: Sequence[Path] = (),
+        allow_held_out: bool = False,
     ) -> None:
         self.scale, self.crop, self.seed, self.degradation = scale, crop, seed, degradation
-        pairs = [
-            replace(pair, degradation=degradation, preparation=preparation)
-            for folder in folders
-            for pair in find_pairs(Path(folder), scale, recursive=True)
-        ]
-        self.pairs = PairCache(Path(cache), scale).build(pairs, crop, strict)
+        found = [pair for folder in folders for pair in find_pairs(folder, scale, training=True)]
+        pairs = with_degradation(found, degradation, preparation)
+        _check_held_out(pairs, held_out, allow_held_out)
+        decoded = PairCache(Path(cache), scale).build(pairs, crop, strict)
+        pairs = [pair for pair in pairs if pair in decoded]
+        self.pairs = [decoded[pair] for pair in pairs]
+        self.fingerprint = fingerprint([_identity(pair, decoded[pair]) for pair in pairs])
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -89,6 +100,27 @@ class DIV2K(CropDataset):
 
     def __init__(self, root: str | Path = "datasets/DIV2K", split: str = "train", **options: object) -> None:
         super().__init__([Path(root) / f"DIV2K_{split}_HR"], **options)
+
+
+def _check_held_out(pairs: Sequence[ImagePair], held_out: Sequence[Path], allow: bool) -> None:
+    shared = shared_images((pair.hr for pair in pairs), held_out)
+    if not shared:
+        return
+    message = f"{len(shared)} of the training images are held out for validation: {listed(shared, 3)}"
+    if not allow:
+        raise UserError(
+            f"{message}; leave them out of data.folders, or set data.allow_validation_images=true if you mean it"
+        )
+    warn(message)
+
+
+def _identity(pair: ImagePair, decoded: CachedPair) -> str:
+    """The image's name and sizes, the same on every machine: `train/100075.jpg (481 x 321, 85132 bytes)`."""
+    try:
+        sizes = [str(path.stat().st_size) for path in filter(None, (pair.hr, pair.lr_file))]
+    except OSError as error:
+        raise UserError(f"{pair.hr}: {describe(error)}") from error
+    return f"{pair.hr.parent.name}/{pair.hr.name} ({decoded.width} x {decoded.height}, {' + '.join(sizes)} bytes)"
 
 
 def _window(image: np.ndarray, y: int, x: int, size: int) -> np.ndarray:

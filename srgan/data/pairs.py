@@ -1,22 +1,35 @@
-"""Pairs of HR and LR images: the layouts of folders that they are found in."""
+"""Pairs of HR and LR images, and how they are found in folders."""
 
 import glob
 import os
 import re
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from srgan.common.errors import ImageError, UserError
+from srgan.common.errors import ImageError, UserError, warn
 from srgan.common.images import list_images, read_rgb
 from srgan.data.degrade import BICUBIC, Degradation
+from srgan.data.layouts import (
+    HR_FILE,
+    LR_FILE,
+    SRF_FOLDER,
+    PairFolders,
+    hr_folder_of,
+    listed,
+    lr_folder_of,
+    split_by_name,
+    walk_images,
+)
 from srgan.data.prepare import AS_IT_IS, Preparation
 
 DOWNLOAD = "python -m scripts.download_div2k"
+LR_SUFFIX = re.compile(rf"{LR_FILE.pattern}|[_-]?x\d+$", re.IGNORECASE)
+NO_SUFFIX = re.compile("$")
 
 
 @dataclass(frozen=True)
@@ -73,21 +86,27 @@ class ImagePair:
         return self.lr if as_it_is else None
 
 
-def find_pairs(folder: Path, scale: int, recursive: bool = False) -> list[ImagePair]:
+def find_pairs(folder: str | Path | PairFolders, scale: int, training: bool = False) -> list[ImagePair]:
     """The image pairs of a folder, by its layout, sorted by name.
 
-    `image_SRF_<scale>` (pairs `*_HR`, `*_LR`); DIV2K (`X_HR` beside `X_LR_bicubic/X<scale>/*x<scale>.png`, or its root,
-    which stands for the validation split); any other folder, or a pattern such as `photos/2024*.jpg`: every image is
-    an HR image. `skimage:coffee.png` stands for a photograph that ships inside scikit-image.
+    - `image_SRF_<scale>`, or a folder that holds it: pairs `*_HR`, `*_LR`;
+    - `X_HR` beside `X_LR_bicubic/X<scale>` (DIV2K), `HR` beside `LR`, `GT` beside `LQ` (see `layouts`), or the folder
+      that holds them, which stands for the training or the validation split if it has these;
+    - `*_HR` beside `*_LR` files in one folder;
+    - any other folder, or a pattern such as `photos/2024*.jpg`: every image is an HR image;
+    - `skimage:coffee.png`: a photograph that ships inside scikit-image.
 
     Args:
-        recursive: look into the subfolders of a plain folder, too.
+        training: take the training split of a dataset, and look into the subfolders of a plain folder, too.
 
     Raises:
-        UserError: the folder is missing or holds no images, or a file lacks its partner.
+        UserError: the folder is missing, holds no images or may mean several things, or a file lacks its partner.
     """
+    if isinstance(folder, PairFolders):
+        return match_pairs(Path(folder.hr), Path(folder.lr), scale)
     if str(folder).startswith("skimage:"):
         folder = Path(find_spec("skimage").origin).parent / "data" / str(folder).removeprefix("skimage:")
+    folder = Path(folder)
     if folder.is_file():
         return [ImagePair(folder.stem, folder)]
     # A folder may have brackets in its name.
@@ -98,24 +117,39 @@ def find_pairs(folder: Path, scale: int, recursive: bool = False) -> list[ImageP
         return [ImagePair(image.stem, image) for image in images]
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images; for DIV2K: {DOWNLOAD}")
-    for inner in (folder / f"image_SRF_{scale}", folder / "DIV2K_valid_HR"):
-        if inner.is_dir():
-            folder = inner
-    if folder.name.startswith("image_SRF_"):
+    folder = hr_folder_of(folder, scale, training)
+    if SRF_FOLDER.fullmatch(folder.name):
         return _srf_pairs(folder, scale)
-    images = sorted(_walk(folder)) if recursive else list_images(folder)
+    images = sorted(walk_images(folder)) if training else list_images(folder)
     if not images:
         raise UserError(f"{folder}: no images in this folder; for DIV2K: {DOWNLOAD}")
-    lr_folder = folder.with_name(f"{folder.name.removesuffix('_HR')}_LR_bicubic") / f"X{scale}"
-    if not folder.name.endswith("_HR") or not lr_folder.is_dir():
-        return [ImagePair(image.stem, image) for image in images]
-    return _matched(images, list_images(lr_folder), scale)
+    lr_folder = lr_folder_of(folder, scale)
+    if lr_folder:
+        return _matched(images, list_images(lr_folder), scale)
+    hr, lr = split_by_name(images)
+    return _matched(hr, lr, scale) if lr else [ImagePair(image.stem, image) for image in images]
+
+
+def with_degradation(
+    pairs: Iterable[ImagePair], degradation: Degradation, preparation: Preparation = AS_IT_IS
+) -> list[ImagePair]:
+    """The same pairs, their LR images made by this degradation. A warning counts the LR files that are not used then.
+
+    Raises:
+        UserError: an HR file can't be read.
+    """
+    pairs = [replace(pair, degradation=degradation, preparation=preparation) for pair in pairs]
+    unused = [pair.lr for pair in pairs if pair.lr and not pair.lr_file]
+    if unused:
+        warn(f"{len(unused)} LR files are not used, since data.degradation makes the LR images: {listed(unused, 1)}")
+    return pairs
 
 
 def match_pairs(hr_folder: Path, lr_folder: Path, scale: int) -> list[ImagePair]:
     """The pairs of two folders, matched and sorted by name.
 
-    `baby.png` or `baby_HR.png` is matched with `baby.png`, `baby_LR.png` or `babyx4.png`, of any image format.
+    `baby.png`, `baby_HR.png` or `baby_GT.png` is matched with `baby.png`, `baby_LR.png`, `baby_LQ.png` or `babyx4.png`,
+    of any image format.
 
     Raises:
         UserError: a folder is missing or holds no images, or images lack their partners: they are listed.
@@ -138,14 +172,13 @@ def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
 
 
 def _matched(hr: Sequence[Path], lr: Sequence[Path], scale: int) -> list[ImagePair]:
-    hr_by_name = _by_name(hr, rf"(_SRF_{scale})?_HR$")
+    hr_by_name = _by_name(hr, HR_FILE)
     # An HR image may itself be called box4.png.
     plain = [image for image in lr if image.stem in hr_by_name]
-    lr_by_name = _by_name(plain, "$") | _by_name(
-        [image for image in lr if image not in plain], rf"((_SRF_{scale})?_LR|x{scale})$"
-    )
+    others = [image for image in lr if image.stem not in hr_by_name]
+    lr_by_name = _by_name(plain, NO_SUFFIX) | _by_name(others, LR_SUFFIX)
     problems = [
-        f"{len(alone)} {kind} images without {other}: {', '.join(map(str, alone[:20]))}{' ...' * (len(alone) > 20)}"
+        f"{len(alone)} {kind} images without {other}: {listed(alone)}"
         for kind, other, alone in (
             ("HR", "LR", [image for name, image in hr_by_name.items() if name not in lr_by_name]),
             ("LR", "HR", [image for name, image in lr_by_name.items() if name not in hr_by_name]),
@@ -157,22 +190,11 @@ def _matched(hr: Sequence[Path], lr: Sequence[Path], scale: int) -> list[ImagePa
     return [ImagePair(name, image, lr_by_name[name]) for name, image in hr_by_name.items()]
 
 
-def _by_name(images: Iterable[Path], suffix: str) -> dict[str, Path]:
+def _by_name(images: Iterable[Path], suffix: re.Pattern) -> dict[str, Path]:
     named = {}
     for image in images:
-        name = re.sub(suffix, "", image.stem)
+        name = suffix.sub("", image.stem)
         if name in named:
             raise UserError(f"{named[name]} and {image}: two images of one name")
         named[name] = image
     return named
-
-
-def _walk(folder: Path) -> Iterable[Path]:
-    seen = set()
-    for root, folders, _ in os.walk(folder, followlinks=True):
-        # A link may lead back to a folder above it.
-        real = Path(root).resolve()
-        folders[:] = [name for name in folders if not name.startswith(".") and real not in seen]
-        if real not in seen:
-            yield from list_images(Path(root))
-        seen.add(real)

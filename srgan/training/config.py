@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from srgan.common.errors import UserError, error_context
 from srgan.common.fields import number
 from srgan.data.degrade import BICUBIC, AnyDegradation
+from srgan.data.layouts import PairFolders
 from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
 from srgan.networks.architectures import ARCHITECTURES
 from srgan.training.parsing import apply_override, build, differences, dotted_keys, read_yaml, to_dict
@@ -21,13 +22,14 @@ Config = TypeVar("Config", bound="PretrainConfig")
 class Data:
     """Where the training photographs are and how crops are made of them."""
 
-    folders: tuple[str, ...] = ("datasets/DIV2K/DIV2K_train_HR",)
+    folders: tuple[str | PairFolders, ...] = ("datasets/DIV2K/DIV2K_train_HR",)
     cache: str = "datasets/cache"  # decoded images, memory-mapped
     crop: int = number(96, low=8, high=4096)  # side of an HR crop in pixels
     degradation: AnyDegradation = BICUBIC  # how LR images are made, for training and for validation
     jpeg_offset: bool = False  # cut 0 to 7 pixels off the top and left of JPEG files: their blocks fall anywhere
     halve: bool = False  # JPEG files at half their size, by imresize
     workers: int = number(4, low=0, high=256)
+    allow_validation_images: bool = False  # train on images that are validated on, with a warning
     strict: bool = False  # stop at an image that can't be read instead of leaving it out
 
 
@@ -92,7 +94,7 @@ class DiscriminatorShape:
 class Validation:
     """Benchmark folders scored during training; PSNR and SSIM on the Y channel with `scale` pixels cut off."""
 
-    folders: tuple[str, ...] = ("datasets/DIV2K/DIV2K_valid_HR",)
+    folders: tuple[str | PairFolders, ...] = ("datasets/DIV2K/DIV2K_valid_HR",)
     every: int = number(5_000, low=1)
     images: int = number(10, low=1)  # at most so many of each folder
     samples: int = number(4, low=0)  # pictures of so many images are kept at each validation
@@ -145,6 +147,8 @@ class PretrainConfig:
         }.items():
             if not paths or not all(paths):
                 raise UserError(f"{key}: expected a path, found nothing")
+            if "\0" in "".join(map(str, paths)):
+                raise UserError(f"{key}: expected a path, found a NUL character in it")
         if self.frozen_batchnorm and not self.init:
             raise UserError("frozen_batchnorm: expected init, whose statistics are to be kept, found nothing")
         milestones = self.optimizer.milestones

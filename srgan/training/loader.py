@@ -2,7 +2,8 @@
 
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -14,7 +15,7 @@ from srgan.data.prepare import Preparation
 from srgan.training.config import PretrainConfig
 
 
-def load_photographs(config: PretrainConfig) -> CropDataset:
+def load_photographs(config: PretrainConfig, held_out: Sequence[Path] = ()) -> CropDataset:
     """The config's training photographs; those that are not in the cache yet are decoded.
 
     Raises:
@@ -33,6 +34,8 @@ def load_photographs(config: PretrainConfig) -> CropDataset:
             data.degradation,
             Preparation(data.jpeg_offset, data.halve),
             data.strict,
+            held_out,
+            data.allow_validation_images,
         )
 
     with error_context("data"):

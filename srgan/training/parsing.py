@@ -5,7 +5,7 @@ import difflib
 import math
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import UnionType
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from srgan.common.errors import UserError, describe
+from srgan.common.errors import UserError, describe, error_context
 
 Section = TypeVar("Section")
 Hint = Callable[[str, list[str]], str]  # (unknown key, keys of its section) -> what to do
@@ -145,7 +145,8 @@ def _section(kind: type[Section], tree: Any, prefix: str, hint: Hint) -> Section
             _check_range(values[field.name], field.metadata, where)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise UserError(f"{where}: missing; it has no default")
-    return kind(**values)
+    with error_context(prefix[:-1]) if prefix else nullcontext():
+        return kind(**values)
 
 
 def _hint(known: list[str], hints: Mapping[str, str], key: str, siblings: list[str]) -> str:
@@ -159,10 +160,13 @@ def _hint(known: list[str], hints: Mapping[str, str], key: str, siblings: list[s
     return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(siblings)}"
 
 
-def _member(kinds: Sequence[type], tree: Any, where: str) -> type:
-    """The one of several kinds of section that the `name` in it says, or the first."""
-    members = {kind().name: kind for kind in kinds}
-    name = tree.get("name", next(iter(members))) if isinstance(tree, dict) else next(iter(members))
+def _member(kinds: Sequence[type], value: Any, where: str) -> type:
+    """The kind of a value that may be of several: of sections that which the `name` in it says, or the first."""
+    sections = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
+    if len(sections) < len(kinds):
+        return sections[0] if isinstance(value, dict) else next(kind for kind in kinds if kind not in sections)
+    members = {section().name: section for section in sections}
+    name = value.get("name", next(iter(members))) if isinstance(value, dict) else next(iter(members))
     return members[_choice(tuple(members), name, f"{where}.name")]
 
 
@@ -178,7 +182,7 @@ def _value(kind: Any, value: Any, where: str, hint: Hint) -> Any:
         return _scalar(kind, value, where)
     if isinstance(value, list):
         return tuple(_value(args[0], item, f"{where}[{i}]", hint) for i, item in enumerate(value))
-    if value is None or isinstance(value, dict):
+    if value is None or (isinstance(value, dict) and not any(map(dataclasses.is_dataclass, typing.get_args(args[0])))):
         raise UserError(f"{where}: expected a list such as [a, b], found {_shown(value)}")
     return (_value(args[0], value, where, hint),)
 

@@ -125,7 +125,7 @@ class Trainer:
         if self.iteration >= total:
             print(f"{self.folder.path} is finished: {self.iteration} of {total} iterations")
             return 0
-        self.dataset = load_photographs(self.config)
+        self.dataset = load_photographs(self.config, [pair.hr for pair in self.validation.pairs])
         processes = f"{parallel.world_size()} processes, " if parallel.world_size() > 1 else ""
         print(
             f"{self.folder.path}: {processes}{self.device.type}, {self.stage.summary}, {len(self.dataset)} photographs"

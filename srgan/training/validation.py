@@ -1,13 +1,10 @@
 """Validation during training: scores over fixed images, and pictures of the first of them."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 
 from srgan.common.errors import error_context
 from srgan.data.degrade import Degradation
-from srgan.data.pairs import find_pairs
+from srgan.data.pairs import find_pairs, with_degradation
 from srgan.evaluation.evaluate import Result, Upscale, bicubic, evaluate, mean_scores
 from srgan.evaluation.metrics import Protocol, load_metrics
 from srgan.training.config import Validation
@@ -29,11 +26,8 @@ class ValidationSet:
     def __init__(self, config: Validation, scale: int, degradation: Degradation, device: str = "cpu") -> None:
         self.config, self.scale = config, scale
         with error_context("validation.folders"):
-            self.pairs = [
-                replace(pair, degradation=degradation)
-                for folder in config.folders
-                for pair in find_pairs(Path(folder), scale)[: config.images]
-            ]
+            pairs = [pair for folder in config.folders for pair in find_pairs(folder, scale)[: config.images]]
+            self.pairs = with_degradation(pairs, degradation)
         with error_context("validation.metrics"):
             self.metrics = load_metrics(config.metrics, scale, device)
         self.protocol = Protocol(border=scale, metrics=self.metrics)
