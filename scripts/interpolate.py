@@ -9,10 +9,8 @@ Every weight is (1 - alpha) * PIXELS + alpha * GAN: network interpolation (ESRGA
 import argparse
 from pathlib import Path
 
-import torch
-
 from srgan.common.errors import UserError, command
-from srgan.networks.architectures import describe_network
+from srgan.networks.interpolate import interpolate
 from srgan.networks.weights import load_generator, save_weights
 
 
@@ -34,17 +32,9 @@ def mix(pixels: Path, gan: Path, alpha: float, out: Path) -> None:
     Raises:
         UserError: alpha is not in 0..1, or the networks are not of one architecture and size.
     """
-    if not 0 <= alpha <= 1:
-        raise UserError(f"ALPHA: expected 0 to 1, found {alpha}")
     if out.suffix != ".safetensors":
         raise UserError(f"OUT: expected a name that ends with .safetensors, found {out}")
-    start, mixed = load_generator(pixels), load_generator(gan)
-    ours, theirs = (", ".join(f"{name} {value}" for name, value in describe_network(n).items()) for n in (start, mixed))
-    if ours != theirs:
-        raise UserError(f"expected two networks alike, found {ours} and {theirs}")
-    for tensor, other in zip(mixed.state_dict().values(), start.state_dict().values(), strict=True):
-        if tensor.is_floating_point():
-            tensor.copy_(torch.lerp(other, tensor, alpha))
+    mixed = interpolate(load_generator(pixels), load_generator(gan), alpha)
     save_weights(mixed, out, pixels=pixels.name, gan=gan.name, alpha=alpha)
 
 

@@ -10,9 +10,11 @@ from small_runs import shell
 
 from scripts.interpolate import mix
 from srgan.common.errors import UserError
+from srgan.networks import released
 from srgan.networks.generator import Generator
+from srgan.networks.interpolate import load_with_strength
 from srgan.networks.tensors import read_tensor_file
-from srgan.networks.weights import load_generator, save_weights
+from srgan.networks.weights import find_weights, load_generator, save_weights
 
 
 @pytest.fixture
@@ -37,8 +39,8 @@ def test_every_weight_is_the_weighted_mean(tmp_path: Path, pixels: Path) -> None
 @pytest.mark.parametrize(
     ("alpha", "channels", "out", "message"),
     [
-        (1.5, 4, "mixed.safetensors", "ALPHA: expected 0 to 1, found 1.5"),
-        (float("nan"), 4, "mixed.safetensors", "ALPHA: expected 0 to 1, found nan"),
+        (1.5, 4, "mixed.safetensors", "expected a strength of 0 to 1, found 1.5"),
+        (float("nan"), 4, "mixed.safetensors", "expected a strength of 0 to 1, found nan"),
         (
             0.5,
             8,
@@ -55,3 +57,28 @@ def test_mistakes(tmp_path: Path, pixels: Path, alpha: float, channels: int, out
     with pytest.raises(UserError, match=re.escape(message)):
         mix(pixels, gan, alpha, tmp_path / out)
     assert not (tmp_path / out).exists()
+
+
+def test_strength_goes_from_srresnet_to_srgan(tmp_path: Path) -> None:
+    for name in ("srresnet_x4", "srgan_x4"):
+        save_weights(randomised(Generator(blocks=1, channels=4)), tmp_path / f"{name}.safetensors")
+    pixels, gan = (load_generator(tmp_path / f"{name}_x4.safetensors").state_dict() for name in ("srresnet", "srgan"))
+    weight = "body.0.conv1.weight"
+    for strength, expected in ((0, pixels[weight]), (1, gan[weight]), (0.5, (pixels[weight] + gan[weight]) / 2)):
+        mixed = load_with_strength(tmp_path / "srgan_x4.safetensors", strength)
+        torch.testing.assert_close(mixed.state_dict()[weight], expected)
+    with pytest.raises(UserError, match=r"srresnet_x4\.safetensors: a strength needs weights named srgan"):
+        load_with_strength(tmp_path / "srresnet_x4.safetensors", 0.5)
+
+
+def test_released_weights_go_by_short_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(released, "PACKAGE", tmp_path / "srgan")
+    monkeypatch.chdir(tmp_path)
+    for name in ("srgan", "srresnet"):
+        save_weights(Generator(blocks=1, channels=4), tmp_path / "weights" / f"{name}_x4.safetensors")
+    (tmp_path / "srgan").mkdir()
+    assert find_weights(Path("srgan")) == tmp_path / "weights" / "srgan_x4.safetensors"
+    assert find_weights(Path("weights/srgan_x4.safetensors")) == Path("weights/srgan_x4.safetensors")
+    monkeypatch.chdir(tmp_path / "weights")
+    with pytest.raises(UserError, match=r"sgran: expected a weights file, .* or one of srgan, srresnet"):
+        find_weights(Path("sgran"))

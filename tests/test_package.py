@@ -10,6 +10,7 @@ from srgan.__main__ import COMMANDS, main
 from srgan.common.errors import UserError
 from srgan.networks import released
 from srgan.networks.released import released_weights
+from srgan.networks.weights import find_weights
 
 
 def test_every_room_is_packaged() -> None:
@@ -40,10 +41,10 @@ def test_without_a_command_they_are_listed(monkeypatch: pytest.MonkeyPatch, caps
 def test_released_weights_are_found_in_a_clone_and_in_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert released_weights("srgan_x4") == REPOSITORY / "weights" / "srgan_x4.safetensors"
+    assert released_weights()["srgan"] == REPOSITORY / "weights" / "srgan_x4.safetensors"
     monkeypatch.setattr(released, "PACKAGE", tmp_path / "srgan")
-    with pytest.raises(UserError, match=r"at .*weights/srgan_x4\.safetensors or .*, found neither"):
-        released_weights("srgan_x4")
+    with pytest.raises(UserError, match=r"srgan: expected a weights file, .* the released ones, which are not there"):
+        find_weights(Path("srgan"))
     (tmp_path / "srgan" / "weights").mkdir(parents=True)
     (tmp_path / "srgan" / "weights" / "srgan_x4.safetensors").touch()
-    assert released_weights("srgan_x4") == tmp_path / "srgan" / "weights" / "srgan_x4.safetensors"
+    assert released_weights()["srgan"] == tmp_path / "srgan" / "weights" / "srgan_x4.safetensors"

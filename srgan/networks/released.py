@@ -2,22 +2,12 @@
 
 from pathlib import Path
 
-from srgan.common.errors import UserError
-
 PACKAGE = Path(__file__).parents[1]
 
 
-def released_weights(name: str) -> Path:
-    """The file of released weights such as "srgan_x4".
-
-    Raises:
-        UserError: they are in neither place.
-    """
-    candidates = [folder / "weights" / f"{name}.safetensors" for folder in (PACKAGE.parent, PACKAGE)]
-    for path in candidates:
-        if path.exists():
-            return path
-    raise UserError(
-        f"expected the released weights at {' or '.join(map(str, candidates))}, found neither; "
-        "take them from the repository's weights/ folder, or name others with --weights"
-    )
+def released_weights() -> dict[str, Path]:
+    """The released weights by their short names, such as "srgan" for `srgan_x4.safetensors`; empty without any."""
+    for folder in (PACKAGE.parent / "weights", PACKAGE / "weights"):
+        if files := sorted(folder.glob("*_x4.safetensors")):
+            return {file.name.removesuffix("_x4.safetensors"): file for file in files}
+    return {}

@@ -13,6 +13,7 @@ from srgan.common.files import whole_file
 from srgan.networks.architectures import ARCHITECTURES, Network, build, describe_network
 from srgan.networks.foreign import OVERLAP, TanhNetwork, load_with_spandrel
 from srgan.networks.published import convert, recognise
+from srgan.networks.released import released_weights
 from srgan.networks.tensors import read_tensor_file
 
 
@@ -93,17 +94,23 @@ def _load(project: str, tensors: dict[str, Tensor], architecture: str, arguments
 
 
 def find_weights(path: Path) -> Path:
-    """The file that holds the latest weights of a run folder; a file is itself.
+    """The file that a path means: a run folder its latest weights, `srgan` the released `weights/srgan_x4.safetensors`.
 
     Raises:
-        UserError: a folder without weights.
+        UserError: a folder without weights, or no released weights of this name.
     """
-    if not path.is_dir():
+    if path.is_file():
         return path
     for name in ("weights/last.safetensors", "checkpoints/last.pt"):
         if (path / name).exists():
             return path / name
-    raise UserError(f"{path}: expected a run folder with weights/last.safetensors, or a weights file")
+    released = released_weights()
+    if str(path) in released:
+        return released[str(path)]
+    if path.suffix and not path.is_dir():
+        return path
+    names = ", ".join(released) or "the released ones, which are not there: see the repository's weights/ folder"
+    raise UserError(f"{path}: expected a weights file, a run folder with weights/last.safetensors, or one of {names}")
 
 
 def _read_architecture(metadata: dict[str, str]) -> tuple[str, dict[str, int]]:

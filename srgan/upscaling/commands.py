@@ -7,7 +7,7 @@ from srgan.common import parallel
 from srgan.common.errors import UserError, command
 from srgan.common.precision import FORMATS
 from srgan.networks.foreign import OVERLAP
-from srgan.networks.released import released_weights
+from srgan.networks.interpolate import load_with_strength
 from srgan.upscaling.batch import run
 from srgan.upscaling.jobs import example_photograph, find_inputs, names_file, plan
 from srgan.upscaling.upscaler import TILE, Upscaler
@@ -19,7 +19,15 @@ def upscale() -> int:
     parser = argparse.ArgumentParser(description=upscale.__doc__)
     parser.add_argument("pictures", nargs="*", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--out", type=Path, default="results/demo", help="folder, or the file of one (%(default)s)")
-    parser.add_argument("--weights", type=Path, help="weights file, checkpoint or run folder (srgan_x4.safetensors)")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="NAME_OR_PATH",
+        default="srgan",
+        help="srgan (crisp, the default), srresnet (softer, nearest to the original pixel by pixel), any other "
+        "released NAME_x4.safetensors by its NAME, or the path of a weights file, checkpoint or run folder",
+    )
+    parser.add_argument("--strength", type=float, metavar="0..1", help="a mixture of srresnet (0) and srgan (1)")
     parser.add_argument("--outscale", type=int, metavar="N", help="x N: upscale by the network's factor, then reduce")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
@@ -35,7 +43,7 @@ def upscale() -> int:
 
     folder = args.out.parent if names_file(args.out) else args.out
     inputs = parallel.from_main(lambda: find_inputs(args.pictures or [str(example_photograph(folder))], args.recursive))
-    weights = args.weights or released_weights("srgan_x4")
+    weights = args.weights if args.strength is None else load_with_strength(args.weights, args.strength)
     upscaler = Upscaler(weights, args.device, args.precision, args.tile, args.overlap)
     scale = args.outscale or upscaler.scale
     if not 1 <= scale <= upscaler.scale:

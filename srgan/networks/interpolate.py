@@ -1,0 +1,47 @@
+"""Network interpolation between a generator trained on pixels and the GAN that came from it (ESRGAN, section 3.4)."""
+
+from pathlib import Path
+
+import torch
+
+from srgan.common.errors import UserError
+from srgan.networks.architectures import Network, describe_network
+from srgan.networks.weights import find_weights, load_generator
+
+
+@torch.no_grad()
+def interpolate(pixels: Network, gan: Network, alpha: float) -> Network:
+    """(1 - alpha) * pixels + alpha * gan, tensor by tensor (Wang et al. 2018), in place of `gan`.
+
+    Raises:
+        UserError: alpha is not in 0..1, or the networks are not of one architecture and size.
+    """
+    if not 0 <= alpha <= 1:
+        raise UserError(f"expected a strength of 0 to 1, found {alpha}")
+    ours, theirs = (", ".join(f"{name} {value}" for name, value in describe_network(n).items()) for n in (pixels, gan))
+    if ours != theirs:
+        raise UserError(f"expected two networks alike, found {ours} and {theirs}")
+    for tensor, other in zip(gan.state_dict().values(), pixels.state_dict().values(), strict=True):
+        if tensor.is_floating_point():
+            tensor.copy_(torch.lerp(other, tensor, alpha))
+    return gan
+
+
+def load_with_strength(weights: Path, strength: float) -> Network:
+    """GAN weights interpolated with their SRResNet, which lies beside them: `srresnet_x4` beside `srgan_x4`.
+
+    Args:
+        weights: as `load_generator` takes them.
+        strength: 0 for SRResNet, 1 for the GAN.
+
+    Raises:
+        UserError: as `load_generator` and `interpolate`; or the weights are not named as a GAN's.
+    """
+    gan = find_weights(weights)
+    pixels = gan.with_name(gan.name.replace("srgan", "srresnet"))
+    if pixels == gan or not pixels.exists():
+        raise UserError(
+            f"{gan}: a strength needs weights named srgan with those named srresnet beside them, as weights/ has; "
+            "for others: python -m scripts.interpolate"
+        )
+    return interpolate(load_generator(pixels), load_generator(gan), strength)
