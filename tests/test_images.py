@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -210,6 +211,32 @@ def test_unreadable_image_is_named(tmp_path: Path) -> None:
         pytest.skip("root reads everything")
     with pytest.raises(UserError, match=r"secret\.png: .*Permission denied"):
         read_rgb(path)
+
+
+def test_avif_and_jpeg_2000(tmp_path: Path) -> None:
+    for name in ("a.avif", "a.jp2"):
+        Image.fromarray(gradient()).save(tmp_path / name)
+        assert np.abs(read_rgb(tmp_path / name).astype(int) - gradient()).mean() < 2
+
+
+def test_heic_by_pillow_heif(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(Image.fromarray(gradient())).save(tmp_path / "a.heic", quality=100)
+    assert np.abs(read_rgb(tmp_path / "a.heic").astype(int) - gradient()).mean() < 2
+
+
+def test_heic_without_pillow_heif_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic")
+    with pytest.raises(UserError, match=r"a\.jpg: HEIC photographs need one more package: pip install pillow-heif"):
+        read_rgb(tmp_path / "a.jpg")
+
+
+def test_postscript_and_pdf_are_told_from_images(tmp_path: Path) -> None:
+    for content, kind in ((b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript file"), (b"%PDF-1.7\n", "a PDF document")):
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(UserError, match=rf"a\.png: expected an image, found {kind}: save"):
+            read_rgb(tmp_path / "a.png")
 
 
 def test_damaged_exif_does_no_harm(tmp_path: Path) -> None:

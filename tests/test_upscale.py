@@ -14,7 +14,8 @@ from srgan.common.errors import UserError
 from srgan.common.images import lr_tensor
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
-from srgan.upscaling.upscaler import Upscaler, spans, spread_colours
+from srgan.upscaling.pictures import Picture, write_picture
+from srgan.upscaling.upscaler import STRIP_BYTES, TILE, Upscaler, spans, spread_colours
 
 
 def random_generator(**shape: int) -> Generator:
@@ -89,6 +90,20 @@ def test_tiled_equals_untiled_at_full_depth(astronaut: np.ndarray) -> None:
     image = astronaut[100:190, 200:310]
     expected = whole(full, precision="fp32").upscale(image)
     assert np.array_equal(Upscaler(full, precision="fp32", tile=20).upscale(image), expected)
+
+
+@pytest.mark.parametrize("strip_bytes", [1, 10**9])
+def test_strips_do_not_show(generator: Generator, astronaut: np.ndarray, strip_bytes: int) -> None:
+    upscaler = Upscaler(generator, "cpu", precision="fp32")
+    expected = upscaler.upscale(astronaut[100:160, 200:281])
+    upscaler.strip_bytes = strip_bytes
+    assert np.array_equal(upscaler.upscale(astronaut[100:160, 200:281]), expected)
+
+
+def test_tiles_and_strips_are_those_of_the_device(generator: Generator) -> None:
+    upscaler = Upscaler(generator, "cpu")
+    assert (upscaler.tile, upscaler.strip_bytes) == (264, 30_000_000)
+    assert TILE.keys() == STRIP_BYTES.keys() == {"cpu", "cuda"}
 
 
 def test_tiled_in_bf16_is_at_most_one_level_off(generator: Generator, astronaut: np.ndarray) -> None:
@@ -179,6 +194,14 @@ def test_a_pillow_image_keeps_its_profile_and_is_turned_upright(generator: Gener
     image = Image.new("CMYK", (12, 8))
     image.info["icc_profile"] = b"a profile of inks"
     assert "icc_profile" not in Upscaler(generator).upscale(image).info
+
+
+def test_a_pillow_image_of_16_bit_colour_comes_out_in_8(generator: Generator, tmp_path: Path) -> None:
+    deep = data.chelsea()[100:120, 100:130].astype(np.uint16) * 257
+    write_picture(tmp_path / "a.png", Picture([deep]))
+    with Image.open(tmp_path / "a.png") as image:
+        result = Upscaler(generator).upscale(image)
+    assert np.array_equal(result, Upscaler(generator).upscale(data.chelsea()[100:120, 100:130]))
 
 
 def test_progress_sees_every_tile(generator: Generator) -> None:

@@ -31,7 +31,8 @@ def upscale() -> int:
     parser.add_argument("--outscale", type=int, metavar="N", help="x N: upscale by the network's factor, then reduce")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
-    parser.add_argument("--tile", type=int, metavar="N", default=TILE, help="side of a tile in pixels (%(default)s)")
+    sides = " or ".join(f"{side} for {device}" for device, side in TILE.items())
+    parser.add_argument("--tile", type=int, metavar="N", help=f"side of a tile in pixels ({sides})")
     parser.add_argument(
         "--overlap", type=int, metavar="N", default=OVERLAP, help="of spandrel's networks' tiles (%(default)s)"
     )

@@ -1,4 +1,4 @@
-"""From image to image: the one path that demo, test, validation and anyone's code take through the generator."""
+"""Tiled inference: the one way from image to image, for demo, test, validation and anyone's code."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from srgan.common.errors import UserError
-from srgan.common.images import colour_profile, lr_tensor, to_array, to_levels
+from srgan.common.images import colour_profile, lr_tensor, to_8bit, to_array, to_levels
 from srgan.common.precision import Precision, select_device
 from srgan.networks.architectures import Network
 from srgan.networks.foreign import OVERLAP
@@ -20,9 +20,12 @@ from srgan.networks.weights import load_network
 
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 
-# glibc fetches blocks of 32 MiB and more from the system each time, zeroed, and that takes longer than the arithmetic.
-# So the features of a tile (its side in LR pixels, without the overlap), and of a strip of one, are a little smaller.
-TILE, SMALLEST_TILE, STRIP_BYTES = 264, 16, 30_000_000
+# The side of a tile in LR pixels, without its overlap, and the size of the features of a strip of one, by device.
+# On the CPU, glibc fetches blocks of 32 MiB and more from the system each time, zeroed, and that takes longer than the
+# arithmetic: both stay a little below. A GPU needs large ones, or launching kernels takes longer than they do.
+TILE = {"cpu": 264, "cuda": 1024}
+STRIP_BYTES = {"cpu": 30_000_000, "cuda": 1_000_000_000}
+SMALLEST_TILE = 16
 
 
 class Span(NamedTuple):
@@ -46,8 +49,8 @@ class Upscaler:
         weights: released weights, a checkpoint or a run folder (see `load_network`), or a generator.
         device: "auto", "cpu" or "cuda".
         precision: "auto", "fp32", "bf16" or "fp16"; 16-bit images always take fp32.
-        tile: side of a tile in LR pixels, without its overlap; it is halved when the memory is full. The result does
-            not depend on it: in fp32 it is that of the whole image at once.
+        tile: side of a tile in LR pixels, without its overlap (default: by device); it is halved when memory runs out.
+            The result does not depend on it: in fp32 it is that of the whole image at once.
         overlap: LR pixels on each side that tiles share for a network of which it isn't known how far it sees; those of
             others overlap by as much as they need.
 
@@ -60,10 +63,10 @@ class Upscaler:
         weights: str | Path | Network,
         device: str = "auto",
         precision: str = "auto",
-        tile: int = TILE,
+        tile: int | None = None,
         overlap: int = OVERLAP,
     ) -> None:
-        if tile < 1:
+        if tile is not None and tile < 1:
             raise UserError(f"expected a tile of at least 1 pixel, found {tile}")
         if overlap < 0:
             raise UserError(f"expected an overlap of at least 0 pixels, found {overlap}")
@@ -72,7 +75,8 @@ class Upscaler:
         self.precision = Precision(precision, self.device)
         self.generator = generator.for_inference().to(self.device)
         self.scale = generator.scale
-        self.tile = tile
+        self.tile = tile or TILE[self.device.type]
+        self.strip_bytes = STRIP_BYTES[self.device.type]
 
     def upscale(self, image: AnyImage, progress: Callable[[Iterable], Iterable] = iter) -> AnyImage:
         """Upscale one image; grey stays grey, 16 bits stay 16 bits, and alpha is upscaled too (bicubic).
@@ -92,7 +96,9 @@ class Upscaler:
             UserError: no memory even for the smallest tile.
         """
         if isinstance(image, Image.Image):
-            result = Image.fromarray(self.upscale(to_array(image), progress))
+            array = to_array(image)
+            # Pillow has no mode for 16-bit colour.
+            result = Image.fromarray(self.upscale(to_8bit(array) if array.ndim == 3 else array, progress))
             result.info.update(colour_profile(image))
             return result
         if image.dtype not in (np.uint8, np.uint16):
@@ -178,7 +184,7 @@ class Upscaler:
             # It has no HR part of its own.
             return generator.reconstruct(features).float()
         row_bytes = features[0, :, 0].nbytes * self.scale**2  # before the last pixel shuffle
-        rows = max(STRIP_BYTES // row_bytes - 2 * generator.upsample_radius, 1)
+        rows = max(self.strip_bytes // row_bytes - 2 * generator.upsample_radius, 1)
         strips = spans(features.shape[2], rows, generator.upsample_radius, 0)
         parts = [
             generator.reconstruct(features[..., strip.window, :])[..., _times(strip.keep, self.scale), :]
