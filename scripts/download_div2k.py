@@ -7,13 +7,16 @@ DIV2K is for academic research only: https://data.vision.ee.ethz.ch/cvl/DIV2K/
 
 import argparse
 import shutil
-import urllib.error
+import socket
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
 from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
-from srgan.common.errors import UserError, command
+from srgan.common.errors import UserError, command, describe
+
+TIMEOUT = 60  # seconds without a byte, after which a server is given up
 
 
 class Archive(NamedTuple):
@@ -42,13 +45,15 @@ def fetch(archive: Archive, url: str, root: Path, keep: bool) -> None:
         print(f"{folder}: {archive.images} images, already there")
         return
     path = root / archive.name
+    socket.setdefaulttimeout(TIMEOUT)
     try:
         download_url(f"{url}/{archive.name}", root, md5=archive.md5)
-    except (OSError, RuntimeError, urllib.error.URLError) as error:
+    # `http.client` lets through what a server should not send, `urllib` what is not a URL.
+    except (OSError, RuntimeError, HTTPException, ValueError) as error:
         if path.exists() and not check_integrity(path, archive.md5):
             path.unlink()
         raise UserError(
-            f"{url}/{archive.name}: can't be fetched: {error}; check the connection and run again"
+            f"{url}/{archive.name}: can't be fetched: {describe(error)}; check the connection and run again"
         ) from error
     # Unpacked aside and moved when whole, so that an interruption never leaves half a folder that looks like one.
     aside = root / f".{archive.name}.part"
@@ -61,7 +66,7 @@ def fetch(archive: Archive, url: str, root: Path, keep: bool) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         (aside / archive.folder).rename(folder)
     except OSError as error:
-        raise UserError(f"{path}: can't be unpacked: {error.strerror or error}") from error
+        raise UserError(f"{path}: can't be unpacked: {describe(error)}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     if not keep:

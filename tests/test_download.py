@@ -3,9 +3,12 @@
 import functools
 import hashlib
 import http.server
+import socket
+import socketserver
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
@@ -17,9 +20,10 @@ from scripts import download_div2k
 from srgan.common.errors import UserError
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    return download_div2k
+@pytest.fixture
+def script() -> Iterator[ModuleType]:
+    yield download_div2k
+    socket.setdefaulttimeout(None)
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
@@ -90,6 +94,49 @@ def test_damaged_download_is_an_error_and_leaves_nothing(
 def test_no_connection_is_an_error(script: ModuleType, archive: object, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="check the connection"):
         script.fetch(archive, "http://127.0.0.1:9", tmp_path / "DIV2K", keep=False)
+
+
+FAULTY = {
+    "stalled": b"",
+    "stalled in the body": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc",
+    "truncated chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\nabc",
+    "bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc",
+    "bad status": b"SMTP ready\r\n\r\n",
+    "endless header": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000,
+    "server error": b"HTTP/1.1 503 Busy\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", FAULTY.values(), ids=FAULTY)
+def test_faulty_servers(
+    script: ModuleType, archive: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """One that goes silent is given up, one that sends nonsense is named; nothing is left of the download."""
+    monkeypatch.setattr(script, "TIMEOUT", 0.2)
+
+    class Faulty(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(answer)
+            # The connection stays open until the client gives up, or here after truncated ones.
+            if b"chunked" not in answer:
+                with suppress(TimeoutError):
+                    self.request.recv(1000)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Faulty) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        with pytest.raises(UserError, match=r"DIV2K_train_LR.*can't be fetched: .*; check the connection") as error:
+            script.fetch(archive, f"http://127.0.0.1:{server.server_address[1]}", tmp_path / "DIV2K", keep=False)
+        server.shutdown()
+    assert len(str(error.value).splitlines()) == 1
+    assert not list((tmp_path / "DIV2K").rglob("*.*"))
+
+
+@pytest.mark.parametrize("url", ["somewhere", "http://", "http://[::1", "http://a b", "ftp:/x", "http://x:port"])
+def test_senseless_urls(script: ModuleType, archive: object, tmp_path: Path, url: str) -> None:
+    with pytest.raises(UserError, match="can't be fetched: "):
+        script.fetch(archive, url, tmp_path / "DIV2K", keep=False)
 
 
 def test_archives_are_div2ks(script: ModuleType) -> None:

@@ -19,6 +19,7 @@ from conftest import REPOSITORY
 from PIL import Image
 from small_runs import KINDS, assert_same_end, exit_status, fork, light_runs, rows, shell, state, trainer, write_config
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from srgan.common import errors
 from srgan.common.errors import UserError
@@ -26,7 +27,7 @@ from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import load_checkpoint
 from srgan.training.config import PretrainConfig, load_config
-from srgan.training.loader import load_photographs
+from srgan.training.loader import load_batches, load_photographs
 from srgan.training.trainer import Trainer
 
 
@@ -128,6 +129,18 @@ def test_killed_worker(tmp_path: Path, photographs: Path) -> None:
     assert "the usual cause is too little memory" in message
     assert not multiprocessing.active_children(), "the other worker has gone, too"
     assert state(run.folder.path)["iteration"] >= 10
+
+
+def test_shared_memory_that_is_full(tmp_path: Path, photographs: Path) -> None:
+    """What PyTorch's workers send when /dev/shm has no room left for a batch."""
+
+    class FullMemory(Dataset):
+        def __getitem__(self, index: int) -> None:
+            raise RuntimeError("unable to write to file </torch_1_2_3>: No space left on device (28)")
+
+    config = load_config(PretrainConfig, write_config(tmp_path, photographs, data={"workers": 1}))
+    with pytest.raises(UserError, match=r"^the data loader failed: .*No space left on device.* try a smaller data\.wo"):
+        next(load_batches(FullMemory(), config, 0, False))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -1,5 +1,6 @@
 """Training batches: the decoded photographs, the loader's workers, and what their failures mean to the user."""
 
+import re
 import signal
 import traceback
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,9 @@ from srgan.common.errors import UserError, describe, error_context
 from srgan.data.crops import CropDataset
 from srgan.data.prepare import Preparation
 from srgan.training.config import PretrainConfig
+
+# What a dead worker, or PyTorch's shared memory, says.
+OUT_OF_MEMORY = r"^DataLoader worker|unable to .*(shared memory|file <|mmap)|No space left on device"
 
 
 def load_photographs(config: PretrainConfig, held_out: Sequence[Path] = ()) -> CropDataset:
@@ -83,11 +87,13 @@ def _explained(error: Exception) -> Exception:
     if isinstance(error, UserError):
         # From a worker it comes with the worker's traceback before it.
         return UserError(str(error).splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: "))
-    if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+    # The loader itself says that a worker died; a worker that finds /dev/shm full sends its traceback.
+    lines = [line for line in str(error).splitlines() if re.search(OUT_OF_MEMORY, line)]
+    if isinstance(error, RuntimeError) and not lines:
         return error
     return UserError(
-        f"the data loader failed: {describe(error)}; the usual cause is too little memory, or too small a /dev/shm: "
-        "try a smaller data.workers, with --resume --allow-config-change"
+        f"the data loader failed: {lines[-1] if lines else describe(error)}; the usual cause is too little memory, or "
+        "too small a /dev/shm (Docker: --shm-size): try a smaller data.workers, with --resume --allow-config-change"
     )
 
 
