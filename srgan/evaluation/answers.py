@@ -1,0 +1,139 @@
+"""What raters answered: the files that the rating page saves, checked and joined with the key."""
+
+import csv
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from srgan.common.errors import UserError, describe, warn
+
+COLUMNS = ("study", "session", "rater", "trial", "trials", "shown", "answer", "seconds", "time")
+
+
+def read_key(path: Path) -> dict[str, Any]:
+    """What the page's pictures are: {study, mode: "rating" or "preference", items: {id: [method, benchmark, image]}}.
+
+    Raises:
+        UserError: it is missing or no key.
+    """
+    try:
+        key = json.loads(path.read_text(encoding="utf-8"))
+        if key["mode"] in ("rating", "preference") and key["study"] and key["items"]:
+            return key
+    except (KeyError, TypeError, ValueError):
+        pass
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {describe(error)}; `make` wrote the key beside the page") from error
+    raise UserError(f"{path}: expected the key.json that `make` wrote beside the page, found something else")
+
+
+def read_answers(files: Sequence[Path], key: dict[str, Any]) -> pd.DataFrame:
+    """All answers of all raters: what can be read counts, what can't is named in a warning.
+
+    An answer that stands in several files counts once, as it was given last. Two sessions of one name are two
+    raters.
+
+    Returns:
+        A row for each answer, by rater and trial: rater, trial, trials, seconds; picture and value, which are the same
+        in both modes (value: the mark, or 1 and 0 for the two choices); repeat (this rater has answered for this
+        picture before); benchmark, image; and method, rating or winner, loser, side ("A" or "B").
+
+    Raises:
+        UserError: no file holds an answer.
+    """
+    answers = []
+    for path in files:
+        try:
+            rows = _rows(path)
+        except (OSError, ValueError, csv.Error) as error:
+            warn(f"{path}: left out: {describe(error)}")
+            continue
+        problems = defaultdict(list)
+        for line, row in rows:
+            if problem := _problem(row, key):
+                problems[problem].append(str(line))
+            else:
+                answers.append(_about(row, key))
+        for problem, lines in problems.items():
+            warn(f"{path}: left out: line {', '.join(lines[:5])}{' ...' * (len(lines) > 5)}: {problem}")
+        if not rows:
+            warn(f"{path}: no answers in it")
+    if not answers:
+        raise UserError(f"no answers in {len(files)} files: expected the CSV or JSON files that the rating page saves")
+    return _joined(pd.DataFrame(answers))
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """(line or, in JSON, number of the answer, answer).
+
+    Raises:
+        OSError, ValueError, csv.Error: it can't be read, or isn't what the page saves.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix.lower() == ".json":
+        rows = json.loads(text)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ValueError("expected a list of answers")
+        return list(enumerate(rows, start=1))
+    reader = csv.DictReader(text.splitlines())
+    if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
+        raise ValueError(f"expected the columns of the rating page's CSV, missing: {', '.join(missing)}")
+    return [(reader.line_num, row) for row in reader]
+
+
+def _problem(row: dict[str, Any], key: dict[str, Any]) -> str | None:
+    """What is wrong with an answer."""
+    if any(row.get(name) in (None, "") for name in COLUMNS):
+        return "cut off or incomplete"
+    if row["study"] != key["study"]:
+        return f"of another test, {row['study']}; the key is that of {key['study']}"
+    pair = key["mode"] == "preference"
+    shown = str(row["shown"]).split()
+    if len(shown) != 1 + pair or not all(item in key["items"] for item in shown):
+        return f"shown: expected {1 + pair} of the test's pictures, found {row['shown']}"
+    if str(row["answer"]) not in (("A", "B") if pair else ("1", "2", "3", "4", "5")):
+        return f"answer: expected {'A or B' if pair else '1 to 5'}, found {row['answer']}"
+    if not re.fullmatch(r"\d+ \d+ \d+(\.\d+)?", "{trial} {trials} {seconds}".format(**row)):
+        return "trial, trials and seconds: expected numbers"
+    return None
+
+
+def _about(row: dict[str, Any], key: dict[str, Any]) -> dict[str, Any]:
+    """A sound answer, with what it is about in place of the pictures' ids."""
+    shown, answer = row["shown"].split(), str(row["answer"])
+    (method, benchmark, image), *_ = (key["items"][item] for item in shown)
+    known = {name: str(row[name]) for name in ("session", "rater", "time")}
+    known |= {"trial": int(row["trial"]), "trials": int(row["trials"]), "seconds": float(row["seconds"])}
+    known |= {"picture": " ".join(sorted(shown)), "benchmark": benchmark, "image": image}
+    if key["mode"] == "rating":
+        return known | {"value": int(answer), "method": method, "rating": int(answer)}
+    winner, loser = shown if answer == "A" else shown[::-1]
+    sides = {"winner": key["items"][winner][0], "loser": key["items"][loser][0], "side": answer}
+    return known | {"value": int(winner < loser)} | sides
+
+
+def _joined(answers: pd.DataFrame) -> pd.DataFrame:
+    """Drop doubled answers, tell sessions of one name apart, find repeats, and name what is unusual."""
+    answers = answers.sort_values("time", kind="stable")
+    given = ["session", "trial"]
+    for rater, count in answers[answers.duplicated(given)]["rater"].value_counts().items():
+        warn(f"{rater}: {count} answers stand in more than one file; each counts once, as it was given last")
+    answers = answers.drop_duplicates(given, keep="last")
+
+    names = answers.drop_duplicates("session").set_index("session")["rater"]
+    number = names.groupby(names).cumcount()
+    for name in names[number > 0].unique():
+        warn(f"{name}: {(names == name).sum()} sessions under this name; they count as different raters")
+    names = names.where(number == 0, names + " (" + (number + 1).astype(str) + ")")
+    answers = answers.assign(rater=answers["session"].map(names)).drop(columns=["session", "time"])
+    answers = answers.sort_values(["rater", "trial"]).reset_index(drop=True)
+
+    for rater, rows in answers.groupby("rater", sort=False):
+        if len(rows) < (trials := rows["trials"].max()):
+            warn(f"{rater}: {len(rows)} of {trials} answered; they count")
+    return answers.assign(repeat=answers.duplicated(["rater", "picture"]))

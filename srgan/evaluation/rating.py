@@ -1,0 +1,230 @@
+"""Statistics of an opinion test: mean opinion scores, preferences, and how far the raters can be trusted.
+
+Ratings and preferences are what `read_answers` gives, without repeats unless it says otherwise: tables with the columns
+rater, benchmark and image, and method and rating (1 to 5), or winner and loser.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest, wilcoxon
+
+from srgan.common.images import write_image
+
+# Table 2 and, for SRGAN-VGG22, table 1 of Ledig et al. (2017): 26 raters, x4.
+PAPER = pd.DataFrame(
+    {
+        "Set5": [1.28, 1.97, 3.37, 3.78, 3.58, 4.32],
+        "Set14": [1.20, 1.80, 2.98, 3.57, 3.72, 4.32],
+        "BSD100": [1.11, 1.47, 2.29, np.nan, 3.56, 4.46],
+    },
+    index=["nearest", "bicubic", "SRResNet-MSE", "SRGAN-VGG22", "SRGAN-VGG54", "HR"],
+)
+
+
+def mean_opinion_scores(ratings: pd.DataFrame) -> pd.DataFrame:
+    """MOS with its 95 % interval: a row for each method and benchmark, with raters, images, ratings, mos, low, high."""
+    rows = []
+    for (method, benchmark), group in ratings.groupby(["method", "benchmark"], sort=False):
+        table = group.pivot_table(index="rater", columns="image", values="rating").to_numpy()
+        weights = resampled(*table.shape)
+        sums, counts = (np.einsum("sri,ri->s", weights, values) for values in (np.nan_to_num(table), table == table))
+        low, high = interval(sums / np.where(counts, counts, np.nan))
+        rows.append((method, benchmark, *table.shape, len(group), group["rating"].mean(), low, high))
+    return pd.DataFrame(rows, columns=["method", "benchmark", "raters", "images", "ratings", "mos", "low", "high"])
+
+
+def resampled(raters: int, images: int, samples: int = 2000) -> np.ndarray:
+    """How often each rater's answer on each image counts in samples x raters x images of a bootstrap.
+
+    Raters and images are both drawn with replacement, so that an interval covers other raters and other images (the
+    pigeonhole bootstrap, Owen 2007); those of a single rater, or of a single image, cover the other source alone.
+    """
+    random = np.random.default_rng(0)
+    drawn = [random.multinomial(count, np.full(count, 1 / count), samples) for count in (raters, images)]
+    return drawn[0][:, :, None] * drawn[1][:, None, :]
+
+
+def interval(samples: np.ndarray) -> np.ndarray:
+    """The central 95 % along the first axis: (low, high)."""
+    return np.nanquantile(samples, [0.025, 0.975], axis=0)
+
+
+def compare_methods(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Wilcoxon's signed-rank test between any two methods, by benchmark and over all of them.
+
+    A pair of the test is an image: its mean rating over the raters, for one method and for the other. p_holm is p after
+    Holm's (1979) correction for all pairs of methods of that benchmark.
+
+    Returns:
+        Columns benchmark, method, other, images, difference (mean of method - other), p, p_holm.
+    """
+    tables = []
+    for benchmark, group in _benchmarks_and_all(ratings):
+        means = group.pivot_table(index=["benchmark", "image"], columns="method", values="rating")
+        rows = []
+        for method, other in combinations(group["method"].unique(), 2):
+            # Means of the same marks may differ in their last bit.
+            differences = (means[method] - means[other]).dropna().round(9)
+            p = wilcoxon(differences).pvalue if differences.any() else 1.0
+            rows.append((benchmark, method, other, len(differences), differences.mean(), p))
+        table = pd.DataFrame(rows, columns=["benchmark", "method", "other", "images", "difference", "p"])
+        tables.append(table.assign(p_holm=holm(table["p"])))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _benchmarks_and_all(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    groups = list(table.groupby("benchmark", sort=False))
+    return [*groups, ("all", table)] if len(groups) > 1 else groups
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """p values corrected for their number by Holm's (1979) step-down method."""
+    p = np.asarray(p, float)
+    order = np.argsort(p)
+    corrected = np.empty_like(p)
+    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return corrected
+
+
+def krippendorff_alpha(answers: pd.DataFrame) -> float:
+    """Agreement of the raters: 1 if they never differ, 0 if they agree as by chance (Krippendorff 2011, interval data).
+
+    Of two values, as for preferences, it is the alpha of nominal data, too.
+
+    Args:
+        answers: columns rater, picture and value.
+
+    Returns:
+        NaN if no picture has two answers, or all answers are one.
+    """
+    shared = answers[answers.groupby("picture")["value"].transform("size") > 1]
+    groups = shared.groupby("picture")["value"]
+    spread = shared["value"].var()
+    within = (groups.size() * groups.var()).sum() / max(len(shared), 1)
+    return float(1 - within / spread) if spread > 0 else float("nan")
+
+
+def rater_table(answers: pd.DataFrame) -> pd.DataFrame:
+    """How far each rater can be trusted; answers are those of `read_answers`, repeats among them.
+
+    Returns:
+        Columns rater, answered, trials, seconds (median), agreement (Spearman's correlation with the mean of the
+        others), repeats, same (share of repeats that got the first answer again), apart (mean distance of the two).
+    """
+    first, again = (answers[answers["repeat"] == repeat] for repeat in (False, True))
+    table = first.pivot_table(index="picture", columns="rater", values="value")
+    both = again.merge(first, on=["rater", "picture"])
+    both["apart"] = (both["value_x"] - both["value_y"]).abs()
+    rows = []
+    for rater, group in answers.groupby("rater"):
+        shared = pd.DataFrame({"own": table[rater], "others": table.drop(columns=rater).mean(axis=1)}).dropna()
+        agreement = shared.corr(method="spearman").iloc[0, 1] if shared.nunique().min() > 1 else float("nan")
+        apart = both[both["rater"] == rater]["apart"]
+        rows.append((rater, len(group), group["trials"].max(), group["seconds"].median(), agreement,
+                     len(apart), (apart == 0).mean(), apart.mean()))  # fmt: skip
+    columns = ["rater", "answered", "trials", "seconds", "agreement", "repeats", "same", "apart"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def bradley_terry(wins: np.ndarray) -> np.ndarray:
+    """Scores whose differences are the log odds of being preferred (Bradley & Terry 1952), with mean 0.
+
+    The maximum of the likelihood by the iteration of Hunter (2004), after half a win more for either side of each pair:
+    else the score of a method that always wins would be infinite.
+
+    Args:
+        wins: (..., M, M), how often the method of the row was preferred to that of the column.
+
+    Returns:
+        (..., M); of methods that were never compared, the differences mean nothing.
+    """
+    wins = wins + 0.5 * (1 - np.eye(wins.shape[-1]))
+    compared = wins + wins.swapaxes(-1, -2)
+    scores = np.zeros(wins.shape[:-1])
+    for _ in range(10_000):
+        strengths = np.exp(scores)
+        rates = compared / (strengths[..., :, None] + strengths[..., None, :])
+        new = np.log(wins.sum(axis=-1) / rates.sum(axis=-1))
+        new -= new.mean(axis=-1, keepdims=True)
+        if np.abs(new - scores).max() < 1e-9:
+            break
+        scores = new
+    return new
+
+
+def preference_scores(preferences: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Bradley-Terry scores over all benchmarks with their 95 % intervals: method, wins, compared, score, low, high."""
+    raters, names = pd.factorize(preferences["rater"])
+    images, pictures = pd.factorize(preferences["benchmark"] + "/" + preferences["image"])
+    winners, losers = (pd.Categorical(preferences[side], methods).codes for side in ("winner", "loser"))
+    table = np.zeros((len(names), len(pictures), len(methods), len(methods)))
+    np.add.at(table, (raters, images, winners, losers), 1)
+    wins = table.sum(axis=(0, 1))
+    samples = np.einsum("sri,rimn->smn", resampled(len(names), len(pictures), 1000), table, optimize=True)
+    low, high = interval(bradley_terry(samples))
+    return pd.DataFrame(
+        {
+            "method": methods,
+            "wins": wins.sum(axis=1).astype(int),
+            "compared": (wins + wins.T).sum(axis=1).astype(int),
+            "score": bradley_terry(wins),
+            "low": low,
+            "high": high,
+        }
+    )
+
+
+def compare_preferences(preferences: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """The binomial test between any two methods, by benchmark and over all: wins of `method`, compared, p, p_holm."""
+    tables = []
+    for benchmark, group in _benchmarks_and_all(preferences):
+        counts = group.groupby(["winner", "loser"]).size()
+        rows = []
+        for method, other in combinations(methods, 2):
+            wins, losses = int(counts.get((method, other), 0)), int(counts.get((other, method), 0))
+            if wins + losses:
+                p = binomtest(wins, wins + losses).pvalue
+                rows.append((benchmark, method, other, wins, wins + losses, p))
+        table = pd.DataFrame(rows, columns=["benchmark", "method", "other", "wins", "compared", "p"])
+        tables.append(table.assign(p_holm=holm(table["p"])))
+    return pd.concat(tables, ignore_index=True)
+
+
+def draw_distribution(ratings: pd.DataFrame, target: Path) -> None:
+    """Figure 5 of the paper: how often each method got each mark, a panel for each benchmark, means as red markers."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    methods = list(ratings["method"].unique())
+    benchmarks = list(ratings["benchmark"].unique())
+    size = (1.5 + max(0.9 * len(methods), 2.5) * len(benchmarks), 4.2)
+    figure, axes = plt.subplots(
+        1, len(benchmarks), figsize=size, sharey=True, squeeze=False, dpi=150, layout="constrained"
+    )
+    for axis, benchmark in zip(axes[0], benchmarks, strict=True):
+        group = ratings[ratings["benchmark"] == benchmark]
+        shares = pd.crosstab(group["rating"], group["method"], normalize="columns")
+        shares = shares.reindex(index=range(1, 6), columns=methods, fill_value=0)
+        axis.imshow(shares, origin="lower", extent=(-0.5, len(methods) - 0.5, 0.5, 5.5), aspect="auto", cmap="Blues",
+                    vmin=0, vmax=1)  # fmt: skip
+        for (mark, column), share in np.ndenumerate(shares.to_numpy()):
+            if share >= 0.005:
+                color = "white" if share > 0.45 else "0.25"
+                axis.text(column - 0.42, mark + 0.62, f"{share:.0%}", color=color, fontsize=8)
+        means = group.groupby("method")["rating"].mean().reindex(methods)
+        axis.plot(range(len(methods)), means, "o", color="#d62728", markersize=7, markeredgecolor="white")
+        axis.set_xticks(range(len(methods)), methods, rotation=35, ha="right", rotation_mode="anchor")
+        axis.set_title(
+            f"{benchmark} ({group['image'].nunique()} images, {group['rater'].nunique()} raters)", fontsize=10
+        )
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+    axes[0, 0].set(ylabel="mark", yticks=range(1, 6))
+    figure.canvas.draw()
+    write_image(target, np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
+    plt.close(figure)
