@@ -1,5 +1,6 @@
 """Checkpoints are whole or not there; weights load strictly, safely, and say what they are if they don't."""
 
+import errno
 import os
 import pickle
 import resource
@@ -13,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from srgan.common.errors import UserError
 from srgan.common.files import remove_leftovers, whole_file
@@ -96,6 +98,44 @@ def test_checkpoint_cut_off_or_flipped_anywhere(tmp_path: Path, capsys: pytest.C
     assert "going back to last-previous.pt, iteration 1" in capsys.readouterr().err
 
 
+def _refuse(error: Exception) -> Callable[..., None]:
+    def refusing(*_: object, **__: object) -> None:
+        raise error
+
+    return refusing
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "error"),
+    [
+        (Path, "read_bytes", OSError(errno.EIO, "Input/output error")),
+        (Path, "read_bytes", PermissionError(errno.EACCES, "Permission denied")),
+        (Path, "read_bytes", MemoryError()),
+        (torch, "load", MemoryError()),
+        (torch, "load", RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")),
+    ],
+)
+def test_whole_checkpoint_that_cannot_be_read_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: object, name: str, error: Exception
+) -> None:
+    path = tmp_path / "last.pt"
+    for iteration in (1, 2):
+        save_checkpoint(checkpoint(iteration), path)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(UserError, match=r"last\.pt: can't be read: .*nothing is changed"),
+    ):
+        patch.setattr(target, name, _refuse(error))
+        load_checkpoint(path)
+    assert names(tmp_path) == ["last-previous.pt", "last.pt"]
+    assert load_checkpoint(path)["iteration"] == 2
+
+
+def test_first_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:
+    with full_disk(0), pytest.raises(UserError, match=r"last\.pt: can't be written: File too large$"):
+        save_checkpoint(checkpoint(1), tmp_path / "last.pt")
+
+
 def test_leftovers_of_killed_processes(tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
@@ -122,6 +162,21 @@ def test_all_finite() -> None:
     assert all_finite({"a": [torch.ones(2), (torch.tensor(3),)], "b": None, "c": float("-inf")})
     assert not all_finite({"a": [torch.ones(2), {"b": torch.tensor([1, float("nan")])}]})
     assert not all_finite(torch.tensor(float("inf")))
+    assert all_finite({"a": torch.full((9,), 3e38), "b": torch.ones(2, dtype=torch.bfloat16), "c": torch.ones(0)})
+
+
+def test_all_finite_waits_for_the_device_once() -> None:
+    waits = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            waits.extend([operator] if operator is torch.ops.aten._local_scalar_dense.default else [])
+            return operator(*args, **(kwargs or {}))
+
+    state = [torch.ones(i, dtype=dtype) for i in range(1, 9) for dtype in (torch.float32, torch.bfloat16)]
+    with Watch():
+        assert all_finite(state)
+    assert len(waits) == 1
 
 
 # Weights

@@ -169,7 +169,8 @@ def test_compiling_around_synchronised_batch_norm_is_warned_of(
 
 
 def test_machines_with_other_photographs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "gather", lambda counts: [*counts, 3])
+    gather = {int: lambda counts: [*counts, 3], dict: lambda configs: configs}
+    monkeypatch.setattr(parallel, "gather", lambda items: gather[type(items[0])](items))
     with pytest.raises(UserError, match=r"data: expected the same photographs on every machine, found \[4, 3\]"):
         trainer(run.parent / "config.yaml", run.parent).run()
 
@@ -207,6 +208,20 @@ def test_pictures_are_shared_out(tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {f"{n}_x4{end}.png" for n in "abc" for end in ("", "_compare")} | {"compare.html"}
     assert (tmp_path / "out" / "compare.html").read_text().count("<figure") == 3
+
+
+def test_processes_with_other_configs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(section: str, key: str, value: object) -> None:
+        monkeypatch.setattr(
+            parallel, "gather", lambda configs: [*configs, configs[0] | {section: configs[0][section] | {key: value}}]
+        )
+
+    other("data", "cache", "/scratch")
+    trainer(run.parent / "config.yaml", run.parent)
+    other("runtime", "seed", 7)
+    message = r"expected one config for all processes, found another in process 1: runtime\.seed: 0 -> 7"
+    with pytest.raises(UserError, match=message):
+        trainer(run.parent / "config.yaml", run.parent)
 
 
 # The parts

@@ -1,13 +1,14 @@
 """An interrupted run, gone on with, ends as the run that nothing interrupted: to the bit."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -273,6 +274,58 @@ def test_changed_config_is_named_and_refused(finished: tuple[Path, Path]) -> Non
     assert "0.001" in (run / "config.yaml").read_text()
     trainer(config, run.parent, *changes, resume=True, allow_config_change=True)
     assert "0.0002" in (run / "config.yaml").read_text()
+
+
+SPREADSHEETS = {
+    "as decimals": (lambda text: "\ufeff" + re.sub(r"^(\d+),", r"\1.0,", text, flags=re.M), True),
+    "semicolons": (lambda text: text.replace(",", ";"), False),
+    "a note": (lambda text: text.replace("\n20,", "\nhere it gets better,"), False),
+    "another column": (lambda text: text.replace("\n20,", "\n20,1,"), False),
+    "another encoding": (lambda text: text.encode("utf-16"), False),
+    "nothing": (lambda text: "", True),
+}
+
+
+@pytest.mark.parametrize(("save", "kept"), SPREADSHEETS.values(), ids=SPREADSHEETS)
+def test_log_that_a_spreadsheet_has_saved(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str], save: Callable[[str], str | bytes], kept: bool
+) -> None:
+    """What can be read goes on; what can't be is set aside, and training goes on all the same."""
+    config, run = finished
+    log = run / "log.csv"
+    before, saved = rows(run), save(log.read_text())
+    saved = saved if isinstance(saved, bytes) else saved.encode()
+    log.write_bytes(saved)
+    trainer(config, run.parent, "optimizer.iterations=35", resume=True, allow_config_change=True).run()
+    assert [int(row["iteration"]) for row in rows(run)][-1] == 35
+    if kept:
+        assert rows(run)[:-1] == (before if saved else [])
+    else:
+        assert (run / "log-damaged.csv").read_bytes() == saved
+        assert "log.csv: " in capsys.readouterr().err
+
+
+def test_best_score_of_other_images_is_none_to_beat(finished: tuple[Path, Path], photographs: Path) -> None:
+    config, run = finished
+    path = run / "checkpoints" / "last.pt"
+    torch.save(state(run) | {"seconds": 0.0, "best": 99.0}, path)
+    others = f"validation.folders={photographs / 'astronaut.png'}"
+    changes = [others, "optimizer.iterations=40"]
+    trainer(config, run.parent, "optimizer.iterations=35", resume=True, allow_config_change=True).run()
+    assert state(run)["best"] == 99
+    trainer(config, run.parent, *changes, resume=True, allow_config_change=True).run()
+    assert 5 < state(run)["best"] < 40
+
+
+def test_resume_without_the_initial_weights(whole: dict[str, tuple[Path, Path]], tmp_path: Path) -> None:
+    """The checkpoint holds all that `init` has given."""
+    config, uninterrupted = whole["train"]
+    crash_at(trainer(config, tmp_path, script="train"), 6)
+    init = config.parent / "init.safetensors"
+    init.rename(tmp_path / "elsewhere")
+    trainer(config, tmp_path, script="train", resume=True).run()
+    (tmp_path / "elsewhere").rename(init)
+    assert_same_end(tmp_path / "run", uninterrupted)
 
 
 def test_another_network_cannot_be_resumed(finished: tuple[Path, Path]) -> None:

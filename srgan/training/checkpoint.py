@@ -1,14 +1,16 @@
 """Training checkpoints: atomic saves, and loading that falls back to the checkpoint before."""
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from srgan.common.errors import UserError, describe, warn
-from srgan.common.files import sync, whole_file
+from srgan.common.files import sync, whole_file, writing
 
 
 def save_checkpoint(state: dict[str, Any], path: Path, keep_previous: bool = True) -> None:
@@ -30,7 +32,9 @@ def save_checkpoint(state: dict[str, Any], path: Path, keep_previous: bool = Tru
                 path.replace(previous(path))
         sync(path.parent)
     except UserError as error:
-        raise UserError(f"{error}; the checkpoint before it is whole: mend this, then go on with --resume") from error
+        if path.exists() or previous(path).exists():
+            raise UserError(f"{error}; the checkpoint before it is whole: mend this, then resume") from error
+        raise
 
 
 def previous(path: Path) -> Path:
@@ -45,29 +49,59 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     `<stem>-damaged<suffix>`, so that the next save doesn't push the whole one out.
 
     Raises:
-        UserError: neither the checkpoint nor the one before can be read.
+        UserError: neither the checkpoint nor the one before is a whole one; or one that may be can't be read at the
+            moment (permissions, a failing disk, too little memory), and nothing is changed.
     """
     problems = []
     for candidate in (path, previous(path)):
         try:
-            state = torch.load(candidate, map_location="cpu", weights_only=True)
-            if not isinstance(state, dict) or not {"config", "iteration", "stage"} <= state.keys():
-                raise UserError("it is not a training checkpoint of this project")
-        except Exception as error:  # noqa: BLE001 - a damaged pickle raises whatever its bytes happen to spell
+            state = _read(candidate)
+        except (_DamagedError, FileNotFoundError) as error:
             problems.append(f"{candidate}: {describe(error)}")
             continue
+        except (OSError, MemoryError) as error:
+            raise UserError(
+                f"{candidate}: can't be read: {describe(error)}; nothing is changed: mend this and try again, "
+                "or delete the file to go back to the checkpoint before"
+            ) from error
         if problems:
             warn(f"{problems[0]}; going back to {candidate.name}, iteration {state['iteration']}")
-            if path.exists():
-                path.replace(path.with_name(f"{path.stem}-damaged{path.suffix}"))
-            candidate.replace(path)
+            with writing(path.parent):
+                if path.exists():
+                    path.replace(path.with_name(f"{path.stem}-damaged{path.suffix}"))
+                candidate.replace(path)
         return state
     raise UserError("no checkpoint to resume from: " + "; ".join(problems))
 
 
+class _DamagedError(Exception):
+    """A file's bytes are not those of a checkpoint."""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    # In two steps: the system's errors are passing ones, the parser's are not.
+    content = io.BytesIO(path.read_bytes())
+    try:
+        state = torch.load(content, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if "can't allocate memory" in str(error):
+            raise MemoryError("too little memory") from error
+        raise _DamagedError(describe(error)) from error
+    if not isinstance(state, dict) or not {"config", "iteration", "stage"} <= state.keys():
+        raise _DamagedError("it is not a training checkpoint of this project")
+    return state
+
+
 def all_finite(state: Any) -> bool:
-    """Whether no tensor in nested dicts and lists holds an infinity or a NaN."""
+    """Whether no tensor in nested dicts and lists holds an infinity or a NaN. A GPU is waited for only once."""
+    # The largest absolute value, as a sum of squares may overflow.
+    return bool(get_total_norm(_float_tensors(state), math.inf).isfinite())
+
+
+def _float_tensors(state: Any) -> list[Tensor]:
     if isinstance(state, Tensor):
-        return bool(state.isfinite().all())
+        return [state] if state.is_floating_point() and state.numel() else []
     values = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else ()
-    return all(map(all_finite, values))
+    return [tensor for value in values for tensor in _float_tensors(value)]

@@ -1,6 +1,7 @@
 """A run's folder: its resolved config, log, TensorBoard events, checkpoints, weights, samples and curves."""
 
 import csv
+import math
 import os
 import platform
 from collections.abc import Mapping
@@ -103,12 +104,17 @@ class Log:
             self.events = SummaryWriter(str(folder.path / "tensorboard"), purge_step=iteration + 1)
 
     def _rows_until(self, iteration: int) -> list[dict[str, str]]:
-        if not iteration or not self.folder.log.exists():
+        log = self.folder.log
+        if not iteration or not log.exists():
             return []
-        with self.folder.log.open(newline="", encoding="utf-8") as file:
-            # A row that a crash cut short has too few fields.
-            rows = [row for row in csv.DictReader(file) if None not in row.values()]
-        return [row for row in rows if int(row["iteration"]) <= iteration]
+        try:
+            return [row for row in read_rows(log) if int(row["iteration"]) <= iteration]
+        except (ValueError, csv.Error) as error:
+            aside = log.with_name("log-damaged.csv")
+            with writing(aside):
+                log.replace(aside)
+            warn(f"{log}: {describe(error)}; set aside as {aside.name}, and a new log begins")
+            return []
 
     def write(self, row: dict[str, float]) -> None:
         """Append one row; keys that are no columns are an error, columns without a key stay empty."""
@@ -132,6 +138,25 @@ class Log:
     def close(self) -> None:
         with writing(self.folder.path):
             self.events.close()
+
+
+def read_rows(log: Path) -> list[dict[str, str]]:
+    """The rows of a log, also of one that a spreadsheet has saved, as long as it is comma-separated numbers in UTF-8.
+
+    Raises:
+        ValueError, csv.Error: it is not.
+    """
+    with log.open(newline="", encoding="utf-8-sig") as file:
+        # A row that a crash cut short has too few fields.
+        rows = [row for row in csv.DictReader(file) if None not in row.values()]
+    for row in rows:
+        if None in row or "iteration" not in row:
+            raise ValueError("expected the columns of a training log, found others")
+        for name, text in row.items():
+            if text and not math.isfinite(float(text)):
+                raise ValueError(f"expected numbers, found {name}: {text}")
+        row["iteration"] = str(int(float(row["iteration"])))
+    return rows
 
 
 def draw_curves(log: Path, target: Path, metrics: Mapping[str, Metric], bicubic: Mapping[str, float]) -> None:

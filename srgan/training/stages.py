@@ -38,13 +38,15 @@ class PretrainStage:
 
     loss_names: tuple[str, ...] = ("content",)
 
-    def __init__(self, config: PretrainConfig, device: torch.device) -> None:
+    def __init__(self, config: PretrainConfig, device: torch.device, *, resuming: bool = False) -> None:
         torch.manual_seed(config.runtime.seed)
         if device.type == "cpu":
             keep_freed_memory()
         self.config = config
         self.precision = Precision(config.runtime.precision, device)
-        self.generator = initial_generator(config).to(device, memory_format=torch.channels_last)
+        # A checkpoint is about to fill it: `init` need not be there any more.
+        generator = build(**asdict(config.generator)) if resuming else initial_generator(config)
+        self.generator = generator.to(device, memory_format=torch.channels_last)
         # With a batch's own statistics the losses judge an image that nobody will see.
         self.generator.train(not config.frozen_batchnorm)
         self.content = content_loss(config.loss.content, config.loss.vgg_weights, config.loss.vgg_factor)
@@ -141,8 +143,8 @@ class AdversarialStage(PretrainStage):
 
     loss_names = ("content", "adversarial", "discriminator", "D(HR)", "D(SR)")
 
-    def __init__(self, config: AdversarialConfig, device: torch.device) -> None:
-        super().__init__(config, device)
+    def __init__(self, config: AdversarialConfig, device: torch.device, *, resuming: bool = False) -> None:
+        super().__init__(config, device, resuming=resuming)
         self.discriminator = Discriminator(config.data.crop, config.discriminator.norm)
         self.discriminator.to(device, memory_format=torch.channels_last).train()
         self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)

@@ -19,22 +19,37 @@ from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
 from srgan.training.config import PretrainConfig, changes
 from srgan.training.loader import load_batches, load_photographs
-from srgan.training.parsing import to_dict
+from srgan.training.parsing import differences, to_dict
 from srgan.training.runlog import Log, RunFolder
 from srgan.training.signals import StopSignal
 from srgan.training.stages import PretrainStage
 from srgan.training.validation import ValidationSet
 from srgan.upscaling.upscaler import Upscaler
 
+# Keys in which the configs of several machines may differ.
+PER_MACHINE = ("data.folders:", "data.cache:", "data.workers:")
+# Keys that decide what a validation score means.
+SCORED_BY = ("validation.folders:", "validation.images:", "validation.best:", "data.degradation", "generator.scale:")
+
 
 def check_processes(config: PretrainConfig) -> None:
-    """Warn of a slow combination. Raises: UserError, the batch can't be divided equally among the processes."""
+    """Warn of a slow combination.
+
+    Raises:
+        UserError: the batch can't be divided equally among the processes, or their configs differ.
+    """
     runtime, batch, processes = config.runtime, config.optimizer.batch, parallel.world_size()
     if batch % (processes * runtime.accumulate):
         raise UserError(
             "optimizer.batch: expected a multiple of the number of processes times runtime.accumulate, "
             f"{processes} x {runtime.accumulate}, found {batch}"
         )
+    configs = parallel.gather([to_dict(config)])
+    for rank, other in enumerate(configs):
+        # Where a machine keeps its photographs is its own affair.
+        changed = [line for line in differences(configs[0], other) if not line.startswith(PER_MACHINE)]
+        if changed:
+            raise UserError(f"expected one config for all processes, found another in process {rank}: {changed[0]}")
     if runtime.compile and runtime.sync_batchnorm and processes > 1:
         warn(
             "runtime.compile: each synchronised batch norm splits the compiled graph, so there is less to gain; "
@@ -84,7 +99,7 @@ class Trainer:
         self.folder = RunFolder(runs, config.name)
         state = parallel.from_main(lambda: self._open(resume, allow_config_change))
         self.validation = ValidationSet(config.validation, config.generator.scale, config.data.degradation, device.type)
-        self.stage = stage_type(config, device)
+        self.stage = stage_type(config, device, resuming=state is not None)
         if state:
             self._load(state)
         if parallel.is_main():
@@ -264,8 +279,8 @@ class Trainer:
             self.stage.load_state_dict(state["stage"])
             self.iteration, self.logged = state["iteration"], state["logged"]
             self.seconds = state["seconds"]
-            # A score of another metric is none to beat; checkpoints from before there was a choice hold a PSNR.
-            if state["config"]["validation"].get("best", "psnr") == self.config.validation.best:
+            # A score of other images or of another metric is none to beat.
+            if not any(line.startswith(SCORED_BY) for line in changes(state["config"], self.config)):
                 self.best = state["best"]
             self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
         except (KeyError, RuntimeError, ValueError) as error:
