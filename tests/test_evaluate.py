@@ -1,20 +1,17 @@
 """Pairs of benchmark folders, methods by name, and what a benchmark run leaves behind."""
 
-import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from conftest import sharpened
 from PIL import Image
 from skimage import data
 
 from srgan.common.errors import UserError
-from srgan.common.images import read_rgb
+from srgan.common.images import read_rgb, write_image
 from srgan.data.pairs import find_pairs, match_pairs
-from srgan.data.resize import imresize
 from srgan.evaluation.evaluate import (
     bicubic,
     compare,
@@ -26,11 +23,9 @@ from srgan.evaluation.evaluate import (
     self_ensemble,
 )
 from srgan.evaluation.metrics import Protocol
-from srgan.evaluation.report import draw_charts, draw_strip, most_different, run_benchmarks, write_tables
+from srgan.evaluation.saved import SavedResults, parse_saved
 from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
-
-METRICS = Protocol(4).metrics
 
 
 @pytest.fixture
@@ -41,24 +36,9 @@ def weights(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def srf(photographs: Path, tmp_path: Path) -> Path:
-    """A folder with `image_SRF_4` pairs of four photographs, 256 x 256."""
-    folder = tmp_path / "Four"
-    for i, path in enumerate(sorted(photographs.iterdir()), 1):
-        hr = read_rgb(path)
-        write(folder / "image_SRF_4" / f"img_{i:03d}_SRF_4_HR.png", hr)
-        write(folder / "image_SRF_4" / f"img_{i:03d}_SRF_4_LR.png", imresize(hr, 1 / 4))
-    return folder
-
-
-def write(path: Path, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path)
-
-
-def sharpened(image: np.ndarray) -> np.ndarray:
-    sr = imresize(image, 4).astype(np.int16)
-    return (2 * sr - np.roll(sr, 3, axis=1)).clip(0, 255).astype(np.uint8)
+def srf(four_pairs: Path, tmp_path: Path) -> Path:
+    """The folder of `image_SRF_4` pairs, to be changed."""
+    return Path(shutil.copytree(four_pairs, tmp_path / "Four"))
 
 
 def test_a_plain_folder_gets_its_lr_images_by_imresize(photographs: Path, srf: Path) -> None:
@@ -67,7 +47,7 @@ def test_a_plain_folder_gets_its_lr_images_by_imresize(photographs: Path, srf: P
 
 
 def test_hr_images_are_cropped_to_a_multiple_of_the_scale(tmp_path: Path) -> None:
-    write(tmp_path / "odd.png", data.astronaut()[:63, :50])
+    write_image(tmp_path / "odd.png", data.astronaut()[:63, :50])
     (result,) = evaluate(bicubic(4), find_pairs(tmp_path, 4), 4)
     assert result.hr.shape == result.sr.shape == (60, 48, 3)
     assert result.lr.shape == (15, 12, 3)
@@ -77,11 +57,11 @@ def test_div2k_takes_its_lr_files_where_they_are(photographs: Path, tmp_path: Pa
     lr_folder = tmp_path / "DIV2K_valid_LR_bicubic" / "X4"
     for i, path in enumerate(sorted(photographs.iterdir()), 801):
         hr = read_rgb(path)
-        write(tmp_path / "DIV2K_valid_HR" / f"{i:04d}.png", hr)
+        write_image(tmp_path / "DIV2K_valid_HR" / f"{i:04d}.png", hr)
     made = find_pairs(tmp_path, 4)
     assert (made[0].name, made[0].lr) == ("0801", None)
     for pair in made:
-        write(lr_folder / f"{pair.name}x4.png", pair.read(4)[0] // 2)
+        write_image(lr_folder / f"{pair.name}x4.png", pair.read(4)[0] // 2)
     found = find_pairs(tmp_path, 4)
     assert [pair.lr.name for pair in found] == ["0801x4.png", "0802x4.png", "0803x4.png", "0804x4.png"]
     np.testing.assert_array_equal(found[0].read(4)[0], made[0].read(4)[0] // 2)
@@ -89,8 +69,8 @@ def test_div2k_takes_its_lr_files_where_they_are(photographs: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("lr_name", ["box4.png", "box4_LR.png", "box4x4.bmp"])
 def test_pairs_of_two_folders_are_matched_by_name(tmp_path: Path, lr_name: str) -> None:
-    write(tmp_path / "hr" / "box4.png", data.astronaut()[:64, :64])
-    write(tmp_path / "lr" / lr_name, data.astronaut()[:16, :16])
+    write_image(tmp_path / "hr" / "box4.png", data.astronaut()[:64, :64])
+    write_image(tmp_path / "lr" / lr_name, data.astronaut()[:16, :16])
     (pair,) = match_pairs(tmp_path / "hr", tmp_path / "lr", 4)
     assert (pair.name, pair.lr.name) == ("box4", lr_name)
 
@@ -104,7 +84,7 @@ def test_images_without_partners_are_listed(srf: Path) -> None:
 
 
 def test_a_pair_of_wrong_sizes_is_an_error(srf: Path) -> None:
-    write(srf / "image_SRF_4" / "img_002_SRF_4_LR.png", data.astronaut()[:64, :63])
+    write_image(srf / "image_SRF_4" / "img_002_SRF_4_LR.png", data.astronaut()[:64, :63])
     with pytest.raises(UserError, match=r"002_SRF_4_LR\.png: expected 64 x 64 pixels.*found 63 x 64"):
         list(evaluate(bicubic(4), find_pairs(srf, 4), 4))
 
@@ -117,7 +97,7 @@ def test_a_damaged_image_is_an_error(photographs: Path, tmp_path: Path) -> None:
 
 
 def test_an_image_too_small_to_score_is_named(tmp_path: Path) -> None:
-    write(tmp_path / "stamp.png", data.astronaut()[:16, :16])
+    write_image(tmp_path / "stamp.png", data.astronaut()[:16, :16])
     with pytest.raises(UserError, match=r"stamp\.png: can't be scored: SSIM needs 11"):
         list(evaluate(nearest(4), find_pairs(tmp_path, 4), 4))
 
@@ -199,109 +179,45 @@ def test_images_of_one_stem_keep_names_of_their_own(photographs: Path, tmp_path:
     assert names == ["astronaut", "chelsea", "coffee.jpg", "coffee.png", "rocket"]
 
 
-@pytest.fixture
-def scores(srf: Path, tmp_path: Path) -> pd.DataFrame:
-    """Two methods on two folders, with the files that `run_benchmarks` writes under `tmp_path / "out"`."""
-    methods = {"bicubic": bicubic(4), "sharp": sharpened}
+def test_saved_results_of_another_program_are_scored_as_they_are(srf: Path, tmp_path: Path) -> None:
     pairs = find_pairs(srf, 4)
-    return run_benchmarks(methods, {"A": pairs[:2], "B": pairs[2:]}, 4, Protocol(4), tmp_path / "out", strips=1)
+    for pair, name in zip(pairs, ("img_001", "img_002_SRF_4_LR_x4", "img_003x4", "img_004_SRCNN"), strict=True):
+        write_image(tmp_path / "theirs" / "Four" / f"{name}.png", sharpened(pair.read(4)[0]))
+    saved = SavedResults(tmp_path / "theirs", {"Four": pairs})
+    for results in compare({"theirs": saved, "ours": sharpened}, pairs, 4, Protocol(4)):
+        assert results["theirs"].scores == results["ours"].scores
+    # A folder without subfolders holds those of the only benchmark.
+    assert SavedResults(tmp_path / "theirs" / "Four", {"Four": pairs}).files == saved.files
+    with pytest.raises(UserError, match=r"theirs.Other: no such folder"):
+        SavedResults(tmp_path / "theirs", {"Four": pairs, "Other": pairs})
 
 
-def test_a_name_that_is_not_utf8_is_escaped_in_the_tables(photographs: Path, tmp_path: Path) -> None:
-    name = os.fsdecode(b"caf\xe9.png")
-    shutil.copy(photographs / "coffee.png", tmp_path / name)
-    benchmarks = {"A": find_pairs(tmp_path, 4)}
-    scores = run_benchmarks({"bicubic": bicubic(4)}, benchmarks, 4, Protocol(4), tmp_path / "out", 0)
-    write_tables(scores, ["bicubic"], Protocol(4), tmp_path / "out")
-    assert "A,caf\\xe9," in (tmp_path / "out" / "metrics.csv").read_text(encoding="utf-8")
+def test_saved_results_that_do_not_fit_are_named(srf: Path, tmp_path: Path) -> None:
+    pair = find_pairs(srf, 4)[0]
+    with pytest.raises(UserError, match=r"expected one picture of img_001, such as img_001\.png, found none"):
+        write_image(tmp_path / "theirs" / "img_0012.png", data.astronaut())
+        SavedResults(tmp_path / "theirs", {"Four": [pair]})
+    for name in ("img_001_a.png", "img_001_b.png"):
+        write_image(tmp_path / "theirs" / name, data.astronaut())
+    with pytest.raises(UserError, match=r"found img_001_a\.png, img_001_b\.png"):
+        SavedResults(tmp_path / "theirs", {"Four": [pair]})
+    (tmp_path / "theirs" / "img_001_b.png").unlink()
+    with pytest.raises(UserError, match=r"img_001_a\.png: expected the 256 x 256 pixels .* found 512 x 512"):
+        list(compare({"": SavedResults(tmp_path / "theirs", {"Four": [pair]})}, [pair], 4, Protocol(4)))
+    with pytest.raises(UserError, match="expected NAME=FOLDER"):
+        parse_saved(["folder"])
 
 
-def test_a_row_an_image_and_method(scores: pd.DataFrame) -> None:
-    assert list(scores.columns) == ["method", "dataset", "image", "psnr", "ssim"]
-    assert list(scores["method"]) == ["bicubic"] * 4 + ["sharp"] * 4
-    assert list(scores["image"]) == ["img_001", "img_002", "img_003", "img_004"] * 2
+def test_grey_files_are_upscaled_as_grey(tmp_path: Path, astronaut: np.ndarray) -> None:
+    shapes = []
 
+    def upscale(lr: np.ndarray) -> np.ndarray:
+        shapes.append(lr.shape)
+        return nearest(4)(lr)
 
-def test_saved_images_are_those_that_were_scored(scores: pd.DataFrame, srf: Path, tmp_path: Path) -> None:
-    lr, hr = find_pairs(srf, 4)[2].read(4)
-    saved = read_rgb(tmp_path / "out" / "images" / "sharp" / "B" / "img_003.png")
-    np.testing.assert_array_equal(saved, sharpened(lr))
-    row = scores[(scores["method"] == "sharp") & (scores["image"] == "img_003")].iloc[0]
-    assert {"psnr": row["psnr"], "ssim": row["ssim"]} == Protocol(4).score(saved, hr)
-
-
-def test_one_method_gives_csv_files_without_a_method_column(scores: pd.DataFrame, tmp_path: Path) -> None:
-    write_tables(scores, ["sharp"], Protocol(4), tmp_path)
-    metrics, summary = pd.read_csv(tmp_path / "metrics.csv"), pd.read_csv(tmp_path / "summary.csv")
-    assert list(metrics.columns) == ["dataset", "image", "psnr", "ssim"]
-    assert list(summary.columns) == ["dataset", "images", "psnr", "ssim"]
-    assert list(summary["images"]) == [2, 2]
-    np.testing.assert_allclose(summary["psnr"][1], metrics["psnr"][2:].mean(), atol=1e-6)
-
-
-def test_several_methods_are_told_apart_by_a_first_column(scores: pd.DataFrame, tmp_path: Path) -> None:
-    write_tables(scores, ["bicubic", "sharp"], Protocol(4), tmp_path)
-    summary = pd.read_csv(tmp_path / "summary.csv").set_index(["method", "dataset"])
-    assert len(pd.read_csv(tmp_path / "metrics.csv")) == 8
-    assert summary.loc[("sharp", "A"), "psnr"] != summary.loc[("bicubic", "A"), "psnr"]
-
-
-def test_the_markdown_has_a_row_a_method_and_the_protocol(tmp_path: Path) -> None:
-    rows = [("bicubic", "A", "x", 28.4302, 0.81114), ("net", "A", "x", 32.05, 0.9)]
-    scores = pd.DataFrame(rows, columns=["method", "dataset", "image", "psnr", "ssim"])
-    text = write_tables(scores, ["net"], Protocol(4), tmp_path)
-    assert text.splitlines() == [
-        "| PSNR [dB] / SSIM |           A (1) |",
-        "| ---------------- | --------------: |",
-        "| bicubic          | 28.430 / 0.8111 |",
-        "| net              | 32.050 / 0.9000 |",
-        "",
-        str(Protocol(4)),
-    ]
-    assert (tmp_path / "summary.md").read_text(encoding="utf-8") == text
-
-
-def test_strips_are_drawn_for_the_first_images_only(scores: pd.DataFrame, tmp_path: Path) -> None:
-    strips = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "out" / "strips").rglob("*.png"))
-    assert strips == ["out/strips/A/img_001.png", "out/strips/B/img_003.png"]
-
-
-def test_charts_are_drawn_a_dataset_even_with_infinite_psnr(scores: pd.DataFrame, tmp_path: Path) -> None:
-    scores.loc[0, "psnr"] = float("inf")
-    draw_charts(scores, METRICS, tmp_path)
-    assert {path.name for path in (tmp_path / "charts").iterdir()} == {"A.png", "B.png"}
-    assert read_rgb(tmp_path / "charts" / "A.png").std() > 10
-
-
-def results_of(methods: Mapping, hr: np.ndarray, tmp_path: Path) -> dict:
-    write(tmp_path / "strip" / "image.png", hr)
-    return next(compare(methods, find_pairs(tmp_path / "strip", 4), 4, Protocol(4)))
-
-
-def test_the_strip_shows_where_the_methods_differ_most(tmp_path: Path, astronaut: np.ndarray) -> None:
-    def spoilt(image: np.ndarray) -> np.ndarray:
-        sr = imresize(image, 4)
-        sr[120:140, 60:70] //= 2
-        # Brighter as a whole is no detail.
-        sr[:80] += 10
-        return sr
-
-    results = results_of({"bicubic": bicubic(4), "net": spoilt}, astronaut[:200, :240] // 2, tmp_path)
-    top, left = most_different(results, 32, 4)
-    assert top <= 120
-    assert top + 32 >= 140
-    assert left <= 60
-    assert left + 32 >= 70
-    assert top % 4 == left % 4 == 0
-
-
-def test_the_strip_grows_by_a_panel_a_method(tmp_path: Path, astronaut: np.ndarray) -> None:
-    results = results_of({"bicubic": bicubic(4), "net": sharpened}, astronaut[:200, :200], tmp_path)
-    one, two = (draw_strip(chosen, 4, METRICS) for chosen in ({"bicubic": results["bicubic"]}, results))
-    assert two.width - one.width == 288 + 10
-    assert two.height == one.height
-
-
-def test_strips_of_narrow_images_have_panels_of_one_size(tmp_path: Path, astronaut: np.ndarray) -> None:
-    results = results_of({"bicubic": bicubic(4)}, astronaut[:24, :400], tmp_path)
-    assert draw_strip(results, 4, METRICS).size == (2 * 288 + 3 * 288 + 5 * 10, 288 + 74)
+    write_image(tmp_path / "colour.png", astronaut[:64, :64])
+    write_image(tmp_path / "grey.png", astronaut[:64, :64, 0])
+    colour, grey = evaluate(upscale, find_pairs(tmp_path, 4), 4)
+    assert shapes == [(16, 16, 3), (16, 16)]
+    assert colour.sr.shape == grey.sr.shape == (64, 64, 3)
+    assert (grey.sr.max(axis=2) == grey.sr.min(axis=2)).all()

@@ -151,7 +151,8 @@ def test_images_too_small_for_ssim_are_refused(pair: tuple[np.ndarray, np.ndarra
 
 def test_the_protocol_says_what_was_compared() -> None:
     assert str(Protocol(border=4)) == (
-        "8-bit images; PSNR, SSIM: Y of BT.601 (MATLAB's rgb2ycbcr), 4 px cut off each border; PSNR: peak 255; "
+        "8-bit images, grey files upscaled as grey; PSNR, SSIM: Y of BT.601 (MATLAB's rgb2ycbcr), 4 px cut off each "
+        "border; PSNR: peak 255; "
         "SSIM: Gaussian 11x11, sigma 1.5, K1 0.01, K2 0.03"
     )
     assert "PSNR, SSIM: R, G and B" in str(Protocol(border=4, rgb=True))

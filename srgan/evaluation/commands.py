@@ -7,15 +7,17 @@ from srgan.common import parallel
 from srgan.common.errors import UserError, command
 from srgan.common.precision import select_device
 from srgan.data.pairs import match_pairs
+from srgan.evaluation.charts import draw_charts
 from srgan.evaluation.evaluate import load_benchmarks, load_methods
 from srgan.evaluation.metrics import DEFAULT_METRICS, Protocol, load_metrics
-from srgan.evaluation.report import draw_charts, run_benchmarks, write_tables
+from srgan.evaluation.report import run_benchmarks, set_earlier_aside, write_tables
+from srgan.evaluation.saved import SavedResults, parse_saved
 from srgan.networks.foreign import OVERLAP
 
 
 @command
 def test() -> None:
-    """Score weights on benchmark images: tables by metric, charts and side-by-side strips."""
+    """Score networks, and results of other programs, on benchmarks: tables, charts and side-by-side strips."""
     args = _arguments()
     methods, scale = load_methods(
         args.weights, args.scale, args.device, args.precision, args.self_ensemble, args.overlap
@@ -26,16 +28,26 @@ def test() -> None:
         benchmarks = load_benchmarks(args.data, scale)
     metrics = load_metrics(args.metrics, scale, select_device(args.device).type)
     protocol = Protocol(scale if args.border is None else args.border, args.rgb, metrics)
-    scores = run_benchmarks(methods, benchmarks, scale, protocol, args.out, args.crops)
+    for name, folder in parse_saved(args.sr).items():
+        if name in methods:
+            raise UserError(f"--sr {name}: there is a method of this name already")
+        methods[name] = SavedResults(folder, benchmarks)
+    scores = run_benchmarks(methods, benchmarks, scale, protocol, args.out, args.crops, args.skip_unscorable)
     asked = [name for name in methods if name != "bicubic" or "bicubic" in args.weights]
     if parallel.is_main():
+        earlier = set_earlier_aside(args.out)
+        if earlier:
+            print(f"tables and charts of the earlier run in {args.out}: moved to {earlier}\n")
         print(write_tables(scores, asked, protocol, args.out), end="")
         draw_charts(scores, metrics, args.out)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=test.__doc__)
-    parser.add_argument("--weights", nargs="+", required=True, help="weights files, run folders, bicubic or nearest")
+    parser.add_argument("--weights", nargs="+", default=[], help="weights files, run folders, bicubic or nearest")
+    parser.add_argument(
+        "--sr", nargs="+", default=[], metavar="NAME=FOLDER", help="other programs' results, as FOLDER/Set5/baby.png"
+    )
     parser.add_argument("--data", nargs="+", type=Path, default=[], help="folders: image_SRF_4, DIV2K, or HR images")
     parser.add_argument("--hr", type=Path, help="folder of HR images, with --lr in place of --data")
     parser.add_argument("--lr", type=Path, help="folder of their LR images, paired by name")
@@ -44,6 +56,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rgb", action="store_true", help="PSNR and SSIM of R, G and B instead of Y")
     parser.add_argument("--border", type=int, help="pixels cut off each side (default: the scale)")
     parser.add_argument("--self-ensemble", action="store_true", help="mean over eight flips and turns of each image")
+    parser.add_argument(
+        "--skip-unscorable", action="store_true", help="leave out images that can't be read or scored, and name them"
+    )
     parser.add_argument("--crops", type=int, help="strips for the first N images of a folder only (default: all)")
     parser.add_argument("--scale", type=int, help="for bicubic and nearest alone (default: 4)")
     parser.add_argument("--overlap", type=int, default=OVERLAP, help="of spandrel's networks' tiles (%(default)s)")
@@ -52,6 +67,8 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if bool(args.hr) != bool(args.lr) or bool(args.data) == bool(args.hr):
         raise UserError("expected either --data FOLDER ... or --hr FOLDER --lr FOLDER")
+    if not args.weights and not args.sr:
+        raise UserError("expected --weights, or --sr, or both")
     if min(args.border or 0, args.crops or 0) < 0 or (args.scale or 2) < 2:
         raise UserError("--border and --crops take 0 or more, --scale takes 2 or more")
     return args

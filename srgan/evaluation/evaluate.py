@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import ImageMode
 
-from srgan.common.errors import UserError
+from srgan.common.errors import ImageError, UserError
+from srgan.common.images import open_image
 from srgan.data.pairs import ImagePair, find_pairs
 from srgan.data.resize import imresize
 from srgan.evaluation.metrics import Protocol
+from srgan.evaluation.saved import SavedResults
 from srgan.networks.foreign import OVERLAP
 from srgan.upscaling.upscaler import Upscaler
 
-Upscale = Callable[[np.ndarray], np.ndarray]
+Upscale = Callable[[np.ndarray], np.ndarray]  # uint8 h x w [x 3] -> uint8 sh x sw [x 3]
+Method = Upscale | SavedResults
 
 
 class Result(NamedTuple):
@@ -49,19 +53,34 @@ def mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def compare(
-    methods: Mapping[str, Upscale], pairs: Iterable[ImagePair], scale: int, protocol: Protocol
+    methods: Mapping[str, Method], pairs: Iterable[ImagePair], scale: int, protocol: Protocol
 ) -> Iterator[dict[str, Result]]:
-    """As `evaluate`, for several methods at once: each pair is read once, and gives a result of each method."""
+    """As `evaluate`, for several methods at once: each pair is read once, and gives a result of each method.
+
+    Raises:
+        ImageError: an image can't be read or scored.
+        UserError: a picture of `SavedResults` has another size than the HR image.
+    """
     for pair in pairs:
         lr, hr = pair.read(scale)
+        is_grey = _is_grey(pair.lr_file or pair.hr)
         results = {}
-        for name, upscale in methods.items():
-            sr = upscale(lr)
+        for name, method in methods.items():
+            if isinstance(method, SavedResults):
+                sr = method.read(pair, hr.shape[:2])
+            else:
+                # As demo.py: a network's grey may be tinged, so its colours are not what is compared.
+                sr = np.repeat(method(lr[..., 0])[..., None], 3, axis=2) if is_grey else method(lr)
             try:
                 results[name] = Result(pair.name, protocol.score(sr, hr), lr, sr, hr)
             except ValueError as error:
-                raise UserError(f"{pair.hr}: can't be scored: {error}") from error
+                raise ImageError(f"{pair.hr}: can't be scored: {error}") from error
         yield results
+
+
+def _is_grey(path: Path) -> bool:
+    with open_image(path) as image:
+        return ImageMode.getmode(image.mode).basemode == "L"
 
 
 def bicubic(scale: int) -> Upscale:

@@ -126,6 +126,11 @@ def _vgg(layer: str, weights: str, device: str) -> Metric:
     return Metric(f"VGG{layer[-2:]}", network, str(network), on="whole", digits=0, higher_is_better=False)
 
 
+def score_texts(scores: Mapping[str, float], metrics: Mapping[str, Metric]) -> str:
+    """Scores as in the tables: `28.430 / 0.8111`."""
+    return " / ".join(metric.text(scores[name]) for name, metric in metrics.items())
+
+
 def metric_name(spec: str) -> str:
     """`lpips` of `lpips` and of `lpips=FILE`.
 
@@ -195,7 +200,7 @@ class Protocol:
     def __str__(self) -> str:
         channels = "R, G and B" if self.rgb else "Y of BT.601 (MATLAB's rgb2ycbcr)"
         cut = f"{self.border} px cut off each border"
-        parts = ["8-bit images"]
+        parts = ["8-bit images, grey files upscaled as grey"]
         for on, region in {"Y": f"{channels}, {cut}", "RGB": cut, "whole": "RGB, whole image"}.items():
             labels = [metric.label for metric in self.metrics.values() if metric.on == on]
             if labels:
