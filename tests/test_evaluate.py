@@ -1,4 +1,4 @@
-"""Pairs of benchmark folders, methods by name, and what a benchmark run leaves behind."""
+"""Pairs of benchmark folders, methods by name, and their scores."""
 
 import shutil
 from pathlib import Path
@@ -12,6 +12,7 @@ from skimage import data
 from srgan.common.errors import UserError
 from srgan.common.images import read_rgb, write_image
 from srgan.data.pairs import find_pairs, match_pairs
+from srgan.data.resize import imresize
 from srgan.evaluation.evaluate import (
     bicubic,
     compare,
@@ -81,6 +82,15 @@ def test_images_without_partners_are_listed(srf: Path) -> None:
     (folder / "img_003_SRF_4_LR.png").unlink()
     with pytest.raises(UserError, match=r"1 HR images without LR: .*003_SRF_4_HR\.png; 1 LR .*001_SRF_4_LR\.png"):
         find_pairs(srf, 4)
+
+
+def test_lr_images_of_another_scale_than_the_folders_are_made(srf: Path, capsys: pytest.CaptureFixture) -> None:
+    for folder in (srf, srf / "image_SRF_4"):
+        pairs = find_pairs(folder, 2)
+        assert [(pair.name, pair.lr) for pair in pairs[:2]] == [("img_001", None), ("img_002", None)]
+        lr, hr = pairs[0].read(2)
+        np.testing.assert_array_equal(lr, imresize(hr, 1 / 2))
+        assert "LR images of scale 4; those of scale 2 are made from the HR images" in capsys.readouterr().err
 
 
 def test_a_pair_of_wrong_sizes_is_an_error(srf: Path) -> None:

@@ -46,8 +46,10 @@ def hr_folder_of(folder: Path, scale: int, training: bool) -> Path:
         UserError: several may be meant, none is of the split that is asked for, or it holds LR images.
     """
     inside = _subfolders(folder)
-    if (srf := folder / f"image_SRF_{scale}") in inside:
-        return srf
+    srf = [path for path in inside if SRF_FOLDER.fullmatch(path.name)]
+    if srf:
+        # The HR images of another scale do where there are no pairs of this one.
+        return next((path for path in srf if path.name == f"image_SRF_{scale}"), srf[-1])
     if (match := LR_FOLDER.fullmatch(folder.name)) and (beside := _of_set(HR_FOLDER, match["set"], folder.parent)):
         raise UserError(f"{folder}: LR images, by its name; their HR images are in {listed(beside)}")
     found = [path for path in inside if HR_FOLDER.fullmatch(path.name)]

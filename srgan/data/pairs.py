@@ -161,14 +161,16 @@ def match_pairs(hr_folder: Path, lr_folder: Path, scale: int) -> list[ImagePair]
 
 
 def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
-    if folder.name != f"image_SRF_{scale}":
-        raise UserError(f"{folder}: these pairs are not of scale {scale}")
+    stored = int(folder.name.removeprefix("image_SRF_"))
     images = list_images(folder)
     # Some releases keep other methods' results beside the pairs.
-    hr, lr = ([image for image in images if image.stem.endswith(f"_SRF_{scale}_{kind}")] for kind in ("HR", "LR"))
+    hr, lr = ([image for image in images if image.stem.endswith(f"_SRF_{stored}_{kind}")] for kind in ("HR", "LR"))
     if not hr:
-        raise UserError(f"{folder}: expected pairs *_SRF_{scale}_HR.png and *_SRF_{scale}_LR.png, found none")
-    return _matched(hr, lr, scale)
+        raise UserError(f"{folder}: expected pairs *_SRF_{stored}_HR.png and *_SRF_{stored}_LR.png, found none")
+    if stored != scale:
+        warn(f"{folder}: LR images of scale {stored}; those of scale {scale} are made from the HR images, by bicubic")
+        return [ImagePair(name, image) for name, image in _by_name(hr, HR_FILE).items()]
+    return _matched(hr, lr, stored)
 
 
 def _matched(hr: Sequence[Path], lr: Sequence[Path], scale: int) -> list[ImagePair]:
