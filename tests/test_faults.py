@@ -157,16 +157,15 @@ def test_cache_that_vanishes(tmp_path: Path, photographs: Path, workers: int) ->
 
 
 def test_photographs_that_vanish(tmp_path: Path, photographs: Path) -> None:
-    """Training goes on out of the cache; the next validation names the file."""
+    """Training goes on out of the cache, validation out of memory."""
     copy = shutil.copytree(photographs, tmp_path / "photographs")
     config = write_config(tmp_path, copy)
     (tmp_path / "held out.png").rename(copy / "held out.png")
     folders = {"data.folders": copy / "[!h]*.png", "validation.folders": copy / "held*.png"}
     run = trainer(config, tmp_path, *(f"{key}={path}" for key, path in folders.items()))
     at_step(run, 12, lambda: shutil.rmtree(copy))
-    assert "held out.png: can't be read as an image: No such file or directory" in message_of(run)
-    assert state(run.folder.path)["iteration"] == 10
-    assert int(rows(run.folder.path)[-1]["iteration"]) == 15, "no half row of iteration 20"
+    assert run.run() == 0
+    assert rows(run.folder.path)[-1]["psnr"]
 
 
 def test_run_folder_that_vanishes(tmp_path: Path, photographs: Path) -> None:

@@ -162,7 +162,7 @@ def test_second_process_in_one_folder_is_refused(finished: tuple[Path, Path]) ->
     os.close(child)
     try:
         assert os.read(parent, 6) == b"locked"
-        part = run / "weights" / ".0123.part.safetensors"
+        part = run / "weights" / ".0123456789ab.part.safetensors"
         part.touch()
         before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
         with pytest.raises(UserError, match=rf"runs/run: process {pid} on .* is training in this folder: wait for it"):

@@ -2,23 +2,30 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from srgan.common.images import read_rgb
 from srgan.evaluation.metrics import load_metrics
+from srgan.training.config import PretrainConfig, parse
+from srgan.training.parsing import to_dict
 from srgan.training.runlog import Log, RunFolder, draw_curves, score_limits
+
+CONFIG = to_dict(parse(PretrainConfig, {"name": "run", "validation": {"metrics": ["psnr", "ssim"]}}))
 
 
 def test_rows_keep_their_columns_when_a_run_goes_on_with_other_metrics(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "run")
-    log = Log(folder, ["content", "psnr", "ssim"], 0)
+    log = Log(folder, ["content", "psnr", "ssim"], 0, CONFIG)
     for iteration in (10, 20, 30):
         log.write({"iteration": iteration, "content": 0.5, "psnr": 20.0 + iteration, "ssim": 0.7})
     log.close()
     with folder.log.open("a") as file:
         file.write("20,0.")  # cut short by a crash
-    log = Log(folder, ["content", "psnr", "grid"], 20)
+    log = Log(folder, ["content", "psnr", "grid"], 20, CONFIG)
     log.write({"iteration": 30, "content": 0.4, "psnr": 51.0, "grid": 0.2})
     log.close()
     rows = pd.read_csv(folder.log)
@@ -27,6 +34,27 @@ def test_rows_keep_their_columns_when_a_run_goes_on_with_other_metrics(tmp_path:
     assert rows["psnr"].tolist() == [30, 40, 51]
     assert rows["ssim"].dropna().tolist() == [0.7, 0.7]
     assert rows["grid"].dropna().tolist() == [0.2]
+
+
+def test_tensorboard_has_samples_config_and_hyperparameters(tmp_path: Path, astronaut: np.ndarray) -> None:
+    folder = RunFolder(tmp_path, "run")
+    log = Log(folder, ["psnr"], 0, CONFIG)
+    log.write({"iteration": 10, "psnr": 27.5})
+    log.write_samples(10, astronaut)
+    log.close()
+    assert (read_rgb(folder.samples / "0000010.png") == astronaut).all()
+    events = EventAccumulator(str(folder.path / "tensorboard")).Reload()
+    assert events.Scalars("psnr")[0].value == 27.5
+    (image,) = events.Images("samples")
+    assert (image.step, image.width, image.height) == (10, 512, 512)
+    text = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "    optimizer:\n      iterations: 1000000\n" in text
+    summaries = events.SummaryMetadata("_hparams_/session_start_info")
+    started = HParamsPluginData.FromString(summaries.plugin_data.content).session_start_info
+    assert started.hparams["optimizer.lr"].number_value == 1e-4
+    assert started.hparams["data.folders"].string_value == "datasets/DIV2K/DIV2K_train_HR"
+    experiment = HParamsPluginData.FromString(events.SummaryMetadata("_hparams_/experiment").plugin_data.content)
+    assert [metric.name.tag for metric in experiment.experiment.metric_infos] == ["psnr", "ssim"]
 
 
 def test_an_untrained_networks_scores_do_not_squash_the_curve() -> None:

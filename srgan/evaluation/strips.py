@@ -42,7 +42,7 @@ def draw_strip(
     for method, result in results.items():
         panels.append((enlarged(result.sr), method, score_texts(result.scores, metrics)))
     panels.append((enlarged(hr), "HR", " / ".join(metric.title for metric in metrics.values())))
-    return _in_a_row(panels, panel)
+    return in_a_row(panels, panel)
 
 
 def most_different(results: Mapping[str, Result], side: int, scale: int) -> tuple[int, int]:
@@ -79,7 +79,7 @@ def _located(image: np.ndarray, part: tuple[int, int, int], panel: int) -> Image
     return whole
 
 
-def _in_a_row(panels: Sequence[tuple[Image.Image, str, str]], height: int, gap: int = 10) -> Image.Image:
+def in_a_row(panels: Sequence[tuple[Image.Image, str, str]], height: int, gap: int = 10) -> Image.Image:
     """Images side by side on white, with a name and a caption under each."""
     widths = [max(image.width, round(_font(17).getlength(caption))) for image, _, caption in panels]
     canvas = Image.new("RGB", (sum(widths) + gap * (len(panels) + 1), height + 74), "white")

@@ -96,7 +96,7 @@ class Validation:
 
     folders: tuple[str | PairFolders, ...] = ("datasets/DIV2K/DIV2K_valid_HR",)
     every: int = number(5_000, low=1)
-    images: int = number(10, low=1)  # at most so many of each folder
+    images: int = number(10, low=1)  # at most so many of each folder; they stay in memory
     samples: int = number(4, low=0)  # pictures of so many images are kept at each validation
     metrics: tuple[str, ...] = DEFAULT_METRICS  # as test.py's --metrics takes them
     best: str = "psnr"  # the metric whose best score picks weights/best
@@ -104,10 +104,11 @@ class Validation:
 
 @dataclass(frozen=True)
 class Log:
-    """How often the log and the checkpoint are written, in iterations."""
+    """How often the log, the checkpoint and weights to keep are written, in iterations."""
 
     every: int = number(100, low=1)
     checkpoint: int = number(5_000, low=1)
+    keep: int = number(0, low=0)  # such as 10000: weights/0010000.safetensors and so on stay; 0: only last and best
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,11 @@ class PretrainConfig:
         for key, every in {"validation.every": self.validation.every, "log.checkpoint": self.log.checkpoint}.items():
             if every % self.log.every:
                 raise UserError(f"{key}: expected a multiple of log.every ({self.log.every}), found {every}")
+        if self.log.keep % self.validation.every:
+            raise UserError(
+                f"log.keep: expected a multiple of validation.every ({self.validation.every}), so that samples and "
+                f"scores of the same iteration are there, found {self.log.keep}"
+            )
 
 
 @dataclass(frozen=True)

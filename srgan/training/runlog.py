@@ -74,21 +74,30 @@ class RunFolder:
         with whole_file(self.path / "config.yaml") as part:
             part.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
-    def save_sample(self, iteration: int, strip: np.ndarray) -> None:
-        write_image(self.samples / f"{iteration:07d}.png", strip)
+    def snapshot(self, iteration: int) -> Path:
+        """Where the weights of an iteration are kept (`log.keep`)."""
+        return self.weights / f"{iteration:07d}.safetensors"
 
 
 class Log:
     """Rows of numbers a log interval apart: a CSV file for pandas, TensorBoard events, and curves as PNG.
 
+    TensorBoard also gets the samples, and the config as text and as hyperparameters.
+
     On resume the rows after the checkpoint's iteration are dropped, since they will come again. Columns that only the
     earlier rows have (of a metric that is no longer asked for) stay behind the others.
+
+    Args:
+        folder: the run's.
+        columns: of the CSV file, after the iteration.
+        iteration: the last one of the checkpoint; 0 at the beginning.
+        config: the resolved one.
 
     Raises:
         UserError: a file can't be written.
     """
 
-    def __init__(self, folder: RunFolder, columns: list[str], iteration: int) -> None:
+    def __init__(self, folder: RunFolder, columns: list[str], iteration: int, config: dict[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = folder
@@ -102,6 +111,17 @@ class Log:
             sync(part)
         with writing(folder.path):
             self.events = SummaryWriter(str(folder.path / "tensorboard"), purge_step=iteration + 1)
+            self._write_config(config)
+
+    def _write_config(self, config: dict[str, Any]) -> None:
+        from torch.utils.tensorboard.summary import hparams
+
+        text = yaml.safe_dump(config, sort_keys=False)
+        self.events.add_text("config", "".join(f"    {line}\n" for line in text.splitlines()))
+        # Not `add_hparams`, which begins a run of its own. The scores are those that `write` adds under these names.
+        scores = {spec.partition("=")[0]: 0 for spec in config["validation"]["metrics"]}
+        for summary in hparams(_flat(config), scores):
+            self.events.file_writer.add_summary(summary)
 
     def _rows_until(self, iteration: int) -> list[dict[str, str]]:
         log = self.folder.log
@@ -124,6 +144,12 @@ class Log:
             for name, value in row.items():
                 if name != "iteration":
                     self.events.add_scalar(name, value, row["iteration"])
+
+    def write_samples(self, iteration: int, samples: np.ndarray) -> None:
+        """Save a picture, uint8 H x W x 3, as PNG and for TensorBoard."""
+        write_image(self.folder.samples / f"{iteration:07d}.png", samples)
+        with writing(self.folder.path):
+            self.events.add_image("samples", samples, iteration, dataformats="HWC")
 
     def sync(self) -> None:
         """Put the rows on the disk for good, before a checkpoint that counts on them."""
@@ -204,6 +230,17 @@ def score_limits(scores: pd.Series, bicubic: float) -> tuple[float, float]:
     low, high = min(shown), max(shown)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values by dotted key, as TensorBoard's hyperparameters take them: numbers, truth values and text."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return flat
 
 
 def _text(value: float) -> str:

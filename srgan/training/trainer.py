@@ -148,7 +148,7 @@ class Trainer:
         if parallel.is_main():
             self.bicubic = self.validation.bicubic()
             columns = [*self.stage.loss_names, "lr", *self.validation.metrics, "seconds"]
-            self.log = Log(self.folder, columns, self.iteration)
+            self.log = Log(self.folder, columns, self.iteration, to_dict(self.config))
         try:
             with StopSignal() as stop_signal:
                 stopped_by = self._train(total, stop_signal)
@@ -239,9 +239,11 @@ class Trainer:
     def _validate(self) -> dict[str, float]:
         """Score the validation images, save the samples, and the weights and checkpoint of the best score."""
         upscaler = Upscaler(self.stage.exported, self.device.type, self.config.runtime.precision)
-        scores, sample = self.validation.score(upscaler.upscale)
-        if sample is not None:
-            self.folder.save_sample(self.iteration, sample)
+        scores, samples = self.validation.score(upscaler.upscale)
+        if samples is not None:
+            self.log.write_samples(self.iteration, samples)
+        if self.config.log.keep and self.iteration % self.config.log.keep == 0:
+            self._export(self.folder.snapshot(self.iteration))
         texts = [
             f"{metric.title} {metric.text(scores[name])} (bicubic {metric.text(self.bicubic[name])})"
             for name, metric in self.validation.metrics.items()
@@ -249,19 +251,18 @@ class Trainer:
         tqdm.write(f"iteration {self.iteration}: {', '.join(texts)}")
         if self.validation.improves(scores, self.best):
             self.best = scores[self.config.validation.best]
-            self._export("best")
+            self._export(self.folder.weights / "best.safetensors")
             save_checkpoint(self._state(), self.folder.best_checkpoint, keep_previous=False)
         return scores
 
     def _save(self) -> None:
         self.log.sync()
         # Before the checkpoint: what is lost between the two comes again.
-        self._export("last")
+        self._export(self.folder.weights / "last.safetensors")
         save_checkpoint(self._state(), self.folder.checkpoint)
 
-    def _export(self, name: str) -> None:
-        facts = {"run": self.config.name, "iterations": self.iteration}
-        save_weights(self.stage.exported, self.folder.weights / f"{name}.safetensors", **facts)
+    def _export(self, path: Path) -> None:
+        save_weights(self.stage.exported, path, run=self.config.name, iterations=self.iteration)
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -1,17 +1,24 @@
-"""Validation during training: scores over fixed images, and pictures of the first of them."""
+"""Validation during training: scores over fixed images, and labelled samples of the first of them."""
+
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
+from PIL import Image
 
 from srgan.common.errors import error_context
 from srgan.data.degrade import Degradation
-from srgan.data.pairs import find_pairs, with_degradation
+from srgan.data.pairs import ImagePair, find_pairs, with_degradation
 from srgan.evaluation.evaluate import Result, Upscale, bicubic, evaluate, mean_scores
-from srgan.evaluation.metrics import Protocol, load_metrics
+from srgan.evaluation.metrics import Protocol, load_metrics, score_texts
+from srgan.evaluation.strips import in_a_row
 from srgan.training.config import Validation
 
 
 class ValidationSet:
     """The images that a config names for validation, reduced as the training images are, and its metrics.
+
+    The images are decoded when they are scored for the first time, and then stay in memory.
 
     Args:
         config: folders, metrics and number of samples.
@@ -34,34 +41,71 @@ class ValidationSet:
 
     def bicubic(self) -> dict[str, float]:
         """Mean scores of bicubic upscaling, by metric: the line to cross in every curve."""
-        upscale = bicubic(self.scale)
-        return mean_scores([result.scores for result in evaluate(upscale, self.pairs, self.scale, self.protocol)])
+        return self._bicubic[0]
 
     def score(self, upscale: Upscale) -> tuple[dict[str, float], np.ndarray | None]:
-        """Mean scores by metric, and samples of the first images below each other (uint8 H x W x 3, or None).
+        """Mean scores by metric, and samples: a row `bicubic | SR | HR` for each of the first images.
+
+        Returns:
+            The samples are uint8 H x W x 3, or None if the config asks for none.
 
         Raises:
             UserError: an image can't be read or scored.
         """
-        scores, strips = [], []
-        for result in evaluate(upscale, self.pairs, self.scale, self.protocol):
-            scores.append(result.scores)
-            if len(strips) < self.config.samples:
-                strips.append(_strip(result, self.scale))
-        return mean_scores(scores), np.concatenate(strips) if strips else None
+        scores, results = self._evaluate(upscale)
+        rows = [self._sample(*pair) for pair in zip(self._bicubic[1], results, strict=True)]
+        return scores, _stacked(rows) if rows else None
 
     def improves(self, scores: dict[str, float], best: float | None) -> bool:
         """Whether the score that `validation.best` names is better than the best so far (None: there is none)."""
         judge = self.config.best
         return best is None or self.metrics[judge].better(scores[judge], best)
 
+    @cached_property
+    def _decoded(self) -> list["_Decoded"]:
+        return [_Decoded(pair, self.scale) for pair in self.pairs]
 
-def _strip(result: Result, scale: int, side: int = 192) -> np.ndarray:
-    """bicubic | SR | HR of the middle of an image, uint8 side x 3*side x 3."""
-    images = (bicubic(scale)(result.lr), result.sr, result.hr)
-    canvas = np.full((side, 3 * side, 3), 255, np.uint8)
-    for i, image in enumerate(images):
-        height, width = (min(side, length) for length in image.shape[:2])
-        top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-        canvas[:height, i * side : i * side + width] = image[top : top + height, left : left + width]
-    return canvas
+    @cached_property
+    def _bicubic(self) -> tuple[dict[str, float], list[Result]]:
+        return self._evaluate(bicubic(self.scale))
+
+    def _evaluate(self, upscale: Upscale) -> tuple[dict[str, float], list[Result]]:
+        """Mean scores, and the results of the images that become samples."""
+        scores, first = [], []
+        for result in evaluate(upscale, self._decoded, self.scale, self.protocol):
+            scores.append(result.scores)
+            if len(first) < self.config.samples:
+                first.append(result)
+        return mean_scores(scores), first
+
+    def _sample(self, bicubic: Result, sr: Result, side: int = 192) -> np.ndarray:
+        """bicubic | SR | HR of the middle of an image, with their scores below."""
+        panels = [
+            (_middle(bicubic.sr, side), "bicubic", score_texts(bicubic.scores, self.metrics)),
+            (_middle(sr.sr, side), "SR", score_texts(sr.scores, self.metrics)),
+            (_middle(sr.hr, side), "HR", sr.image),
+        ]
+        return np.asarray(in_a_row(panels, side))
+
+
+class _Decoded:
+    """An image pair in memory, which `evaluate` reads like one on disk."""
+
+    def __init__(self, pair: ImagePair, scale: int) -> None:
+        self.name, self.hr, self.images = pair.name, pair.hr, pair.read(scale)
+
+    def read(self, scale: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.images
+
+
+def _middle(image: np.ndarray, side: int) -> Image.Image:
+    """The middle side x side pixels, or as many as there are."""
+    top, left = (max(0, (length - side) // 2) for length in image.shape[:2])
+    return Image.fromarray(image[top : top + side, left : left + side])
+
+
+def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of different widths below each other, filled up with white."""
+    width = max(row.shape[1] for row in rows)
+    fill = {"mode": "constant", "constant_values": 255}
+    return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), **fill) for row in rows])
