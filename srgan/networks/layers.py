@@ -86,7 +86,7 @@ class FusedConv(nn.Conv2d):
         self.slope = slope
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        if x.device.type != "cpu" or not torch.backends.mkldnn.is_available() or torch.compiler.is_exporting():
             y = super().forward(x)
             return F.leaky_relu_(y, self.slope) if residual is None else y.add_(residual)
         # Autocast doesn't know these operators.

@@ -1,0 +1,81 @@
+"""Exported networks compute what PyTorch does, and torch.hub finds the released ones."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import REPOSITORY, randomised
+
+from scripts import export
+from srgan.common.errors import UserError
+from srgan.networks.architectures import build
+from srgan.networks.weights import save_weights
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "x.safetensors"
+    save_weights(randomised(build("SRResNet", blocks=1, channels=8)), path)
+    return path
+
+
+def test_onnx(tmp_path: Path, weights: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    out = tmp_path / "x.onnx"
+    assert export.export(weights, out) < 1e-4
+    model = onnx.load(out)
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    assert facts["scale"] == "4"
+    assert facts["input"] == "lr: N x 3 x H x W, RGB in [0, 1], float32"
+    kinds = {node.op_type for node in model.graph.node}
+    assert kinds == {"Conv", "LeakyRelu", "Add", "DepthToSpace", "Div", "Clip"}, "batch norms are folded"
+    sides = [side.dim_param or side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim]
+    assert sides == ["batch", 3, "height", "width"]
+    # Any size, several at once: what the check of the export didn't see.
+    sr = export.read_onnx(out)(torch.rand(3, 3, 5, 9))
+    assert sr.shape == (3, 3, 20, 36)
+    assert 0 <= sr.min() < sr.max() <= 1
+
+
+def test_onnx_in_fp16(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    save_weights(randomised(build("MSRResNet", scale=3, blocks=1, channels=8)), tmp_path / "x.safetensors")
+    assert 1e-5 < export.export(tmp_path / "x.safetensors", tmp_path / "x.onnx", torch.float16) < 1 / 255
+    model = onnx.load(tmp_path / "x.onnx")
+    types = {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
+    assert types == {onnx.TensorProto.FLOAT16}
+
+
+def test_program_of_torch_export(tmp_path: Path, weights: Path) -> None:
+    assert export.export(weights, tmp_path / "x.pt2") < 1e-4
+    facts = {"scale": ""}
+    program = torch.export.load(tmp_path / "x.pt2", extra_files=facts)
+    assert facts["scale"] == "4"
+    assert program.module()(torch.rand(1, 3, 7, 11)).shape == (1, 3, 28, 44)
+
+
+def test_a_difference_is_not_written(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "read_program", lambda path: lambda lr: torch.zeros(1))
+    with pytest.raises(UserError, match=r"x\.pt2: not written: the exported network is .* off PyTorch's"):
+        export.export(weights, tmp_path / "x.pt2")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_mistakes(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"OUT: expected a name that ends with \.onnx or \.pt2, found "):
+        export.export(weights, tmp_path / "x.pth")
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(UserError, match="onnx is missing: pip install onnx onnxscript onnxruntime"):
+        export.export(weights, tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("name", ["srresnet_x4", "srgan_x4"])
+def test_torch_hub_from_a_clone(name: str) -> None:
+    network = torch.hub.load(str(REPOSITORY), name, source="local")
+    assert not network.training
+    with torch.inference_mode():
+        assert network(torch.rand(1, 3, 8, 9)).shape == (1, 3, 32, 36)
