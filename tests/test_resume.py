@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from conftest import REPOSITORY
+from PIL import Image
+from skimage import data
 from small_runs import (
     assert_same_end,
     die_at_rename,
@@ -31,7 +34,8 @@ from small_runs import (
 )
 
 from srgan.common.errors import UserError
-from srgan.training.trainer import Trainer, resume_command
+from srgan.training.resume import resume_command
+from srgan.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -305,16 +309,16 @@ def test_log_that_a_spreadsheet_has_saved(
         assert "log.csv: " in capsys.readouterr().err
 
 
-def test_best_score_of_other_images_is_none_to_beat(finished: tuple[Path, Path], photographs: Path) -> None:
+def test_best_score_of_other_images_is_none_to_beat(finished: tuple[Path, Path], tmp_path: Path) -> None:
     config, run = finished
     path = run / "checkpoints" / "last.pt"
     torch.save(state(run) | {"seconds": 0.0, "best": 99.0}, path)
-    others = f"validation.folders={photographs / 'astronaut.png'}"
-    changes = [others, "optimizer.iterations=40"]
+    Image.fromarray(data.page()[:128, :128]).save(tmp_path / "page.png")
+    changes = [f"validation.folders={tmp_path / 'page.png'}", "optimizer.iterations=40"]
     trainer(config, run.parent, "optimizer.iterations=35", resume=True, allow_config_change=True).run()
     assert state(run)["best"] == 99
     trainer(config, run.parent, *changes, resume=True, allow_config_change=True).run()
-    assert 5 < state(run)["best"] < 40
+    assert 1 < state(run)["best"] < 40
 
 
 def test_resume_without_the_initial_weights(whole: dict[str, tuple[Path, Path]], tmp_path: Path) -> None:
@@ -333,6 +337,28 @@ def test_another_network_cannot_be_resumed(finished: tuple[Path, Path]) -> None:
     with pytest.raises(UserError, match=r"last\.pt doesn't fit this config: .*body") as error:
         trainer(config, run.parent, "generator.blocks=2", resume=True, allow_config_change=True)
     assert "\n" not in str(error.value)
+
+
+def test_other_photographs_are_named_and_refused(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    """Every crop from there on would be another."""
+    config, run = finished
+    folder = Path(yaml.safe_load(config.read_text())["data"]["folders"][0])
+    copy = shutil.copytree(folder, tmp_path / "copy" / folder.name)
+    (copy / "rocket.png").unlink()
+    Image.fromarray(data.page()[:128, :128]).save(copy / "page.png")
+    changes = [f"data.folders={copy}", "optimizer.iterations=35"]
+    # With the key that says where they are, as another folder with the same photographs would.
+    state_before = state(run) | {"seconds": 0.0}
+    state_before["config"]["data"]["folders"] = [str(copy)]
+    state_before["config"]["optimizer"]["iterations"] = 35
+    torch.save(state_before, run / "checkpoints" / "last.pt")
+    message = (
+        r"the photographs differ .*last\.pt: added 1 \(.*page\.png.*\); removed 1 \(.*rocket.*--allow-config-change"
+    )
+    with pytest.raises(UserError, match=message):
+        trainer(config, run.parent, *changes, resume=True).run()
+    assert trainer(config, run.parent, *changes, resume=True, allow_config_change=True).run() == 0
+    assert trainer(config, run.parent, *changes, resume=True).run() == 0, "finished"
 
 
 def test_finished_run_can_be_extended(finished: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from srgan.common import parallel
 from srgan.common.errors import UserError, describe, error_context
 from srgan.data.crops import CropDataset
+from srgan.data.fingerprint import fingerprint_changes
 from srgan.data.prepare import Preparation
 from srgan.training.config import PretrainConfig
 
@@ -44,9 +45,10 @@ def load_photographs(config: PretrainConfig, held_out: Sequence[Path] = ()) -> C
 
     with error_context("data"):
         dataset = parallel.main_process_first(load)
-        counts = parallel.gather([len(dataset)])
-        if len(set(counts)) > 1:
-            raise UserError(f"expected the same photographs on every machine, found {counts} by process")
+        main, *others = parallel.gather([dataset.fingerprint])
+        for rank, other in enumerate(others, 1):
+            if changed := fingerprint_changes(main, other):
+                raise UserError(f"expected the same photographs for all processes; process {rank} has {changed}")
     return dataset
 
 

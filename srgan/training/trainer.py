@@ -1,8 +1,6 @@
 """One training loop for either stage: data, steps, schedule, validation, checkpoints, resume."""
 
 import math
-import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,11 @@ from srgan.common.errors import UserError, describe, warn
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.common.output import unfailing_output
 from srgan.networks.weights import save_weights
-from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
-from srgan.training.config import PretrainConfig, changes
+from srgan.training.checkpoint import all_finite, save_checkpoint
+from srgan.training.config import PretrainConfig
 from srgan.training.loader import load_batches, load_photographs
 from srgan.training.parsing import differences, to_dict
+from srgan.training.resume import check_photographs, comparable_scores, open_run, resume_command
 from srgan.training.runlog import Log, RunFolder
 from srgan.training.signals import StopSignal
 from srgan.training.stages import PretrainStage
@@ -28,8 +27,6 @@ from srgan.upscaling.upscaler import Upscaler
 
 # Keys in which the configs of several machines may differ.
 PER_MACHINE = ("data.folders:", "data.cache:", "data.workers:")
-# Keys that decide what a validation score means.
-SCORED_BY = ("validation.folders:", "validation.images:", "validation.best:", "data.degradation", "generator.scale:")
 
 
 def check_processes(config: PretrainConfig) -> None:
@@ -94,37 +91,18 @@ class Trainer:
         self.seconds = 0.0
         self.best: float | None = None  # the best score so far of the metric that `validation.best` names
         self.sums: dict[str, Tensor] = {}
+        self.trained_on: dict[str, Any] | None = None  # the fingerprint of the checkpoint's photographs
         check_processes(config)
         # What fails at once comes before what takes long: networks and VGG weights here, decoding in `run`.
         self.folder = RunFolder(runs, config.name)
-        state = parallel.from_main(lambda: self._open(resume, allow_config_change))
+        self.allow_config_change = allow_config_change
+        state = parallel.from_main(lambda: open_run(self.folder, config, resume, allow_config_change))
         self.validation = ValidationSet(config.validation, config.generator.scale, config.data.degradation, device.type)
         self.stage = stage_type(config, device, resuming=state is not None)
         if state:
             self._load(state)
         if parallel.is_main():
             self.folder.save_config(to_dict(config))
-
-    def _open(self, resume: bool, allow_config_change: bool) -> dict[str, Any] | None:
-        """Open the run folder. Returns the state to resume from, or None to begin."""
-        self.folder.open()
-        path = self.folder.checkpoint
-        if not path.exists() and not previous(path).exists():
-            if resume:
-                print(f"nothing to resume in {self.folder.path}: starting at iteration 0")
-            return None
-        if not resume:
-            raise UserError(
-                f"{self.folder.path} holds a run: add --resume to go on with it, name=... for another, or delete it"
-            )
-        state = load_checkpoint(path)
-        changed = changes(state["config"], self.config)
-        if changed and not allow_config_change:
-            raise UserError(
-                f"the config differs from that of {path}: {'; '.join(changed)}; "
-                "add --allow-config-change if you mean it"
-            )
-        return state
 
     @unfailing_output()
     def run(self) -> int:
@@ -141,6 +119,7 @@ class Trainer:
             print(f"{self.folder.path} is finished: {self.iteration} of {total} iterations")
             return 0
         self.dataset = load_photographs(self.config, [pair.hr for pair in self.validation.pairs])
+        check_photographs(self.trained_on, self.dataset.fingerprint, self.folder, self.allow_config_change)
         processes = f"{parallel.world_size()} processes, " if parallel.world_size() > 1 else ""
         print(
             f"{self.folder.path}: {processes}{self.device.type}, {self.stage.summary}, {len(self.dataset)} photographs"
@@ -272,6 +251,7 @@ class Trainer:
             "seconds": time.monotonic() - self.clock,
             "best": self.best,
             "sums": self.sums,
+            "photographs": self.dataset.fingerprint,
             "stage": self.stage.state_dict(),
         }
 
@@ -280,9 +260,9 @@ class Trainer:
             self.stage.load_state_dict(state["stage"])
             self.iteration, self.logged = state["iteration"], state["logged"]
             self.seconds = state["seconds"]
-            # A score of other images or of another metric is none to beat.
-            if not any(line.startswith(SCORED_BY) for line in changes(state["config"], self.config)):
-                self.best = state["best"]
+            self.best = state["best"] if comparable_scores(state, self.config) else None
+            # Checkpoints from before this was kept lack it.
+            self.trained_on = state.get("photographs")
             self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
         except (KeyError, RuntimeError, ValueError) as error:
             raise UserError(
@@ -290,8 +270,3 @@ class Trainer:
                 "set the generator and the stage as they were, or begin another run with name=..."
             ) from error
         print(f"resuming {self.folder.path} at iteration {self.iteration}")
-
-
-def resume_command() -> str:
-    """What the user typed to start this process, with --resume, ready for a shell."""
-    return shlex.join([*(word for word in sys.orig_argv if word != "--resume"), "--resume"])
