@@ -92,10 +92,10 @@ def test_what_is_left_out_of_a_folder_is_counted(tmp_path: Path) -> None:
     inputs = find_inputs([str(tmp_path)])
     assert [file.path.name for file in inputs.files] == ["scan"]
     assert inputs.describe_left_out() == (
-        "2 .pdf (save their pages as images), 1 .txt, 1 folders (--recursive looks into them), 1 without extension"
+        "2 .pdf (save their pages as images), 1 .txt, 1 folder(s) (--recursive looks into them), 1 without extension"
     )
     (tmp_path / "scan").unlink()
-    with pytest.raises(UserError, match=r"found 2 \.pdf .*1 folders"):
+    with pytest.raises(UserError, match=r"found 2 \.pdf .*1 folder"):
         find_inputs([str(tmp_path)])
 
 

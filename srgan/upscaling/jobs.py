@@ -23,14 +23,14 @@ class InputFile(NamedTuple):
 
 @dataclass
 class Inputs:
-    """The picture files found, and how many others were left out, by extension ("" for folders of folders)."""
+    """The picture files found, and how many others were left out, by extension."""
 
     files: list[InputFile] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
     def describe_left_out(self) -> str:
-        """Such as "3 .pdf (save their pages as images), 1 .txt, 2 folders (--recursive)"."""
-        hints = {".pdf": " (save their pages as images)", "folders": " (--recursive looks into them)"}
+        """Such as "3 .pdf (save their pages as images), 1 .txt, 2 folder(s) (--recursive looks into them)"."""
+        hints = {".pdf": " (save their pages as images)", "folder(s)": " (--recursive looks into them)"}
         return ", ".join(f"{count} {kind}{hints.get(kind, '')}" for kind, count in sorted(self.left_out.items()))
 
 
@@ -83,7 +83,7 @@ def _add_folder(inputs: Inputs, folder: Path, root: Path, recursive: bool) -> No
         elif not path.is_dir():
             inputs.left_out[path.suffix.lower() or "without extension"] += 1
         elif not recursive:
-            inputs.left_out["folders"] += 1
+            inputs.left_out["folder(s)"] += 1
         elif not path.is_symlink():  # a link to a folder may lead back up
             _add_folder(inputs, path, root, recursive)
 
