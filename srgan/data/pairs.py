@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from PIL import ImageMode
 
 from srgan.common.errors import ImageError, UserError, warn
-from srgan.common.images import list_images, read_rgb
+from srgan.common.images import list_images, open_image, read_rgb
 from srgan.data.degrade import BICUBIC, Degradation
 from srgan.data.layouts import (
     HR_FILE,
@@ -84,6 +85,12 @@ class ImagePair:
         """The LR file, if it is the one to use. Raises: ImageError, the HR file can't be read."""
         as_it_is = self.degradation == BICUBIC and not self.preparation.applies_to(self.hr)
         return self.lr if as_it_is else None
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the file that the LR image is made of holds grey values only, and no colours."""
+        with open_image(self.lr_file or self.hr) as image:
+            return ImageMode.getmode(image.mode).basemode == "L"
 
 
 def find_pairs(folder: str | Path | PairFolders, scale: int, training: bool = False) -> list[ImagePair]:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ImageMode
 
 from srgan.common.errors import ImageError, UserError
-from srgan.common.images import open_image
 from srgan.data.pairs import ImagePair, find_pairs
 from srgan.data.resize import imresize
 from srgan.evaluation.metrics import Protocol
@@ -63,7 +61,7 @@ def compare(
     """
     for pair in pairs:
         lr, hr = pair.read(scale)
-        is_grey = _is_grey(pair.lr_file or pair.hr)
+        is_grey = pair.is_grey
         results = {}
         for name, method in methods.items():
             if isinstance(method, SavedResults):
@@ -76,11 +74,6 @@ def compare(
             except ValueError as error:
                 raise ImageError(f"{pair.hr}: can't be scored: {error}") from error
         yield results
-
-
-def _is_grey(path: Path) -> bool:
-    with open_image(path) as image:
-        return ImageMode.getmode(image.mode).basemode == "L"
 
 
 def bicubic(scale: int) -> Upscale:

@@ -92,7 +92,7 @@ class _Decoded:
     """An image pair in memory, which `evaluate` reads like one on disk."""
 
     def __init__(self, pair: ImagePair, scale: int) -> None:
-        self.name, self.hr, self.lr_file, self.images = pair.name, pair.hr, pair.lr_file, pair.read(scale)
+        self.name, self.hr, self.is_grey, self.images = pair.name, pair.hr, pair.is_grey, pair.read(scale)
 
     def read(self, scale: int) -> tuple[np.ndarray, np.ndarray]:
         return self.images
