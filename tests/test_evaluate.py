@@ -159,6 +159,17 @@ def test_the_scale_comes_from_the_weights(weights: Path, tmp_path: Path) -> None
         load_methods([str(weights), str(tmp_path / "double.safetensors")])
 
 
+def test_interpolations_stand_between_their_networks(weights: Path, tmp_path: Path, astronaut: np.ndarray) -> None:
+    generator = Generator(blocks=1, channels=4)
+    save_weights(generator, tmp_path / "other.safetensors")
+    methods, _ = load_methods([str(weights), str(tmp_path / "other.safetensors")], strengths=[0.75, 0.0])
+    assert list(methods) == ["bicubic", "tiny", "other-0", "other-0.75", "other"]
+    lr = astronaut[:16, :16]
+    np.testing.assert_array_equal(methods["other-0"](lr), methods["tiny"](lr))
+    with pytest.raises(UserError, match="an interpolation takes two weights, found tiny"):
+        load_methods([str(weights)], strengths=[0.5])
+
+
 def test_names_are_as_long_as_it_takes_to_tell_paths_apart(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("x/Set5", "y/Set5", "Set14/image_SRF_4", "z/a b.png", "z/a b.bmp", "nearest")]
     for path in paths:

@@ -15,12 +15,12 @@ from srgan.common.images import read_rgb, write_image
 from srgan.data.pairs import find_pairs
 from srgan.data.resize import imresize
 from srgan.evaluation import report
-from srgan.evaluation.charts import draw_charts
+from srgan.evaluation.charts import draw_charts, draw_tradeoff
 from srgan.evaluation.evaluate import (
     bicubic,
     compare,
 )
-from srgan.evaluation.metrics import Protocol
+from srgan.evaluation.metrics import Metric, Protocol
 from srgan.evaluation.report import run_benchmarks, set_earlier_aside, write_tables
 from srgan.evaluation.strips import draw_strip, most_different
 
@@ -178,3 +178,14 @@ def test_tables_and_charts_of_an_earlier_run_are_set_aside(scores: pd.DataFrame,
     assert not (tmp_path / "metrics.csv").exists()
     assert (earlier / "metrics.csv").read_bytes() == first
     assert {path.name for path in earlier.iterdir()} == {"metrics.csv", "summary.csv", "summary.md", "charts"}
+
+
+def test_perception_is_drawn_against_distortion_where_both_were_measured(scores: pd.DataFrame, tmp_path: Path) -> None:
+    assert draw_tradeoff(scores, METRICS, tmp_path) is None
+    lpips = Metric("LPIPS", lambda a, b: 0.0, "", higher_is_better=False)
+    metrics, scores = METRICS | {"lpips": lpips}, scores.assign(lpips=np.linspace(0.1, 0.4, len(scores)))
+    plain = read_rgb(draw_tradeoff(scores, metrics, tmp_path))
+    joined = read_rgb(draw_tradeoff(scores, metrics, tmp_path, line=["bicubic", "sharp"]))
+    assert plain.shape == joined.shape
+    assert plain.shape[1] > 2 * plain.shape[0]
+    assert 100 < (plain != joined).any(axis=2).sum() < 0.05 * plain[..., 0].size

@@ -1,6 +1,6 @@
 """Charts of scores: image by image, and perception against distortion."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -47,3 +47,48 @@ def _draw_chart(dataset: str, rows: pd.DataFrame, metrics: Mapping[str, Metric],
     figure.canvas.draw()
     write_image(target, np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
     plt.close(figure)
+
+
+def draw_tradeoff(
+    scores: pd.DataFrame, metrics: Mapping[str, Metric], out: Path, line: Sequence[str] = ()
+) -> Path | None:
+    """The perception-distortion plane (Blau & Michaeli, 2018), a point per method: mean LPIPS against mean PSNR.
+
+    One panel per dataset; further down is better to the eye, further left nearer to the original. Methods in the upper
+    right of another one are worse in both.
+
+    Args:
+        line: methods to join by a line, such as interpolations between two networks.
+
+    Returns:
+        `out/charts/perception-distortion.png`, or None for scores without PSNR or LPIPS.
+    """
+    perceptual = next((name for name in metrics if name.startswith("lpips")), None)
+    if perceptual is None or "psnr" not in metrics:
+        return None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    datasets = list(scores["dataset"].unique())
+    figure, axes = plt.subplots(
+        1, len(datasets), figsize=(1 + 4.5 * len(datasets), 4.5), layout="constrained", squeeze=False
+    )
+    means = scores.groupby(["dataset", "method"], sort=False)[["psnr", perceptual]].mean()
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        points = means.loc[dataset]
+        axis.plot(points.loc[list(line), "psnr"], points.loc[list(line), perceptual], color="0.7", zorder=1)
+        for method, (x, y) in points.iterrows():
+            axis.scatter(x, y, 40, "0.45" if method in ("nearest", "bicubic") else None)
+            axis.annotate(method, (x, y), (6, 5), textcoords="offset points", fontsize=9)
+        axis.set_title(dataset, loc="left", fontweight="bold")
+        axis.set(xlabel=f"{metrics['psnr'].title}: less distortion to the left")
+        axis.margins(0.2)
+        axis.invert_xaxis()
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set(ylabel=f"{metrics[perceptual].title}: better to the eye below")
+    target = out / "charts" / "perception-distortion.png"
+    figure.canvas.draw()
+    write_image(target, np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
+    plt.close(figure)
+    return target

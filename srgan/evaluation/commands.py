@@ -7,11 +7,12 @@ from srgan.common import parallel
 from srgan.common.errors import UserError, command
 from srgan.common.precision import select_device
 from srgan.data.pairs import match_pairs
-from srgan.evaluation.charts import draw_charts
+from srgan.evaluation.charts import draw_charts, draw_tradeoff
 from srgan.evaluation.evaluate import load_benchmarks, load_methods
 from srgan.evaluation.metrics import DEFAULT_METRICS, Protocol, load_metrics
 from srgan.evaluation.report import run_benchmarks, set_earlier_aside, write_tables
 from srgan.evaluation.saved import SavedResults, parse_saved
+from srgan.evaluation.strips import INTERPOLATION
 from srgan.networks.foreign import OVERLAP
 
 
@@ -20,8 +21,10 @@ def test() -> None:
     """Score networks, and results of other programs, on benchmarks: tables, charts and side-by-side strips."""
     args = _arguments()
     methods, scale = load_methods(
-        args.weights, args.scale, args.device, args.precision, args.self_ensemble, args.overlap
+        args.weights, args.scale, args.device, args.precision, args.self_ensemble, args.overlap, args.interpolate
     )
+    networks = [name for name in methods if name not in INTERPOLATION]
+    line = networks[: len(args.interpolate) + 2] if args.interpolate else []
     if args.hr:
         benchmarks = {args.hr.absolute().name: match_pairs(args.hr, args.lr, scale)}
     else:
@@ -40,11 +43,20 @@ def test() -> None:
             print(f"tables and charts of the earlier run in {args.out}: moved to {earlier}\n")
         print(write_tables(scores, asked, protocol, args.out), end="")
         draw_charts(scores, metrics, args.out)
+        draw_tradeoff(scores, metrics, args.out, line)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=test.__doc__)
     parser.add_argument("--weights", nargs="+", default=[], help="weights files, run folders, bicubic or nearest")
+    parser.add_argument(
+        "--interpolate",
+        nargs="+",
+        type=float,
+        default=[],
+        metavar="STRENGTH",
+        help="also networks between the first two weights, such as 0.25 0.5 0.75",
+    )
     parser.add_argument(
         "--sr", nargs="+", default=[], metavar="NAME=FOLDER", help="other programs' results, as FOLDER/Set5/baby.png"
     )

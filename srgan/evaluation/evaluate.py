@@ -14,6 +14,8 @@ from srgan.data.resize import imresize
 from srgan.evaluation.metrics import Protocol
 from srgan.evaluation.saved import SavedResults
 from srgan.networks.foreign import OVERLAP
+from srgan.networks.interpolate import interpolate
+from srgan.networks.weights import load_generator
 from srgan.upscaling.upscaler import Upscaler
 
 Upscale = Callable[[np.ndarray], np.ndarray]  # uint8 h x w [x 3] -> uint8 sh x sw [x 3]
@@ -111,6 +113,7 @@ def load_methods(
     precision: str = "auto",
     ensemble: bool = False,
     overlap: int = OVERLAP,
+    strengths: Sequence[float] = (),
 ) -> tuple[dict[str, Upscale], int]:
     """Methods by name, and their scale: bicubic (whether asked for or not) before the networks.
 
@@ -119,13 +122,18 @@ def load_methods(
         scale: needed only where no weights tell it; 4 if they don't.
         ensemble: `self_ensemble` of the networks, whose names get a "+", as in the literature.
         overlap: of the tiles of networks whose reach isn't known (see `Upscaler`).
+        strengths: networks interpolated between the first two (0 is the first, 1 the second) stand between these.
 
     Raises:
-        UserError: weights can't be loaded, their scales differ, or one is given twice.
+        UserError: weights can't be loaded or interpolated, their scales differ, or one is given twice.
     """
     words = ("nearest", "bicubic")
     paths = distinct_names([Path(entry) for entry in weights if entry not in words], taken=words)
     networks = {name: Upscaler(path, device, precision, overlap=overlap) for name, path in paths.items()}
+    if strengths:
+        mixtures = _interpolations(paths, strengths, device, precision)
+        # The second, and those behind it, come last.
+        networks = dict([*networks.items()][:1]) | mixtures | networks
     scales = {name: network.scale for name, network in networks.items()} | ({"--scale": scale} if scale else {})
     if len(set(scales.values())) > 1:
         raise UserError(f"one scale at a time, not {', '.join(f'{name} x{factor}' for name, factor in scales.items())}")
@@ -135,6 +143,20 @@ def load_methods(
     for name, network in networks.items():
         methods[f"{name}+" if ensemble else name] = self_ensemble(network.upscale) if ensemble else network.upscale
     return methods, scale
+
+
+def _interpolations(
+    paths: Mapping[str, Path], strengths: Sequence[float], device: str, precision: str
+) -> dict[str, Upscaler]:
+    if len(paths) < 2:
+        raise UserError(f"an interpolation takes two weights, found {', '.join(paths) or 'none'}")
+    (_, first), (name, second) = list(paths.items())[:2]
+    return {
+        f"{name}-{strength:g}": Upscaler(
+            interpolate(load_generator(first), load_generator(second), strength), device, precision
+        )
+        for strength in sorted(strengths)
+    }
 
 
 def load_benchmarks(folders: Sequence[Path], scale: int) -> dict[str, list[ImagePair]]:

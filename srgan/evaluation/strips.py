@@ -41,7 +41,7 @@ def draw_strip(
     ]
     for method, result in results.items():
         panels.append((enlarged(result.sr), method, score_texts(result.scores, metrics)))
-    panels.append((enlarged(hr), "HR", " / ".join(metric.title for metric in metrics.values())))
+    panels.append((enlarged(hr), "HR", " / ".join(metric.label for metric in metrics.values())))
     return in_a_row(panels, panel)
 
 
