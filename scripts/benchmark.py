@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
-"""Measure the loader, the training steps or inference against the plain version of each, in one run.
+"""Measure the loader, the training steps or inference, each against its plain version in the same run.
 
     python -m scripts.benchmark data
     python -m scripts.benchmark training --compile --device cuda
     python -m scripts.benchmark inference
     python -m scripts.benchmark growth
 
-Machines are noisy: the variants take turns, and the medians of all rounds are compared. A rate's share is that of this
-machine's matrix products in the same format, measured in the same run.
+The variants take turns, and their medians are compared. A share of a rate is that of this machine's matrix products in
+the same number format, measured in the same run.
 """
 
 import argparse
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -33,8 +32,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader
-from torch.utils.flop_counter import FlopCounterMode
 
+from scripts.timing import describe_machine, matrix_rate, medians, operations, short_name
 from srgan.common.errors import UserError, command
 from srgan.common.files import whole_file
 from srgan.common.images import lr_tensor, write_image
@@ -58,7 +57,7 @@ def benchmark() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("data", "training", "inference", "growth"))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--rounds", type=int, default=7, help="of which the median counts (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="the median of so many counts (%(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="of the training step (%(default)s)")
     parser.add_argument("--compile", action="store_true", help="measure the steps under torch.compile, too")
     parser.add_argument("--out", type=Path, default="results/benchmark", help="folder for the JSON (%(default)s)")
@@ -66,7 +65,7 @@ def benchmark() -> None:
     if min(args.rounds, args.batch) < 1:
         raise UserError("--rounds and --batch: expected at least 1")
     device = select_device(args.device)
-    machine = describe(device)
+    machine = describe_machine(device)
     print(", ".join(f"{key} {value}" for key, value in machine.items()), flush=True)
     rows = {
         "data": lambda: data(args.rounds),
@@ -81,53 +80,11 @@ def benchmark() -> None:
     print(f"written: {path}")
 
 
-def describe(device: torch.device) -> dict[str, Any]:
-    if device.type == "cuda":
-        name, threads = torch.cuda.get_device_name(device), {}
-    else:
-        lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-        models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-        name, threads = (models or [platform.processor()])[0], {"threads": torch.get_num_threads()}
-    return {"device": name, **threads, "torch": torch.__version__, "python": platform.python_version()}
-
-
-def medians(variants: dict[str, Callable[[], object]], device: torch.device, rounds: int) -> dict[str, float]:
-    """Seconds a call. In each round every variant has its turn, of as many calls as take 0.2 s."""
-
-    def seconds(function: Callable[[], object], calls: int) -> float:
-        start = time.perf_counter()
-        for _ in range(calls):
-            function()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return (time.perf_counter() - start) / calls
-
-    for function in variants.values():
-        seconds(function, 3)
-    calls = {name: max(1, math.ceil(0.2 / seconds(function, 1))) for name, function in variants.items()}
-    turns = [{name: seconds(function, calls[name]) for name, function in variants.items()} for _ in range(rounds)]
-    return {name: median(turn[name] for turn in turns) for name in variants}
-
-
-def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
-    """Operations a second of a large product: what convolutions can come near to, and not exceed."""
-    side = 8192 if device.type == "cuda" else 3072
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return 2 * side**3 / medians({"": lambda: a @ b}, device, rounds=7)[""]
-
-
-def operations(function: Callable[[], object]) -> int:
-    """Of all products and convolutions, forwards and backwards."""
-    with FlopCounterMode(display=False) as counter:
-        function()
-    return counter.get_total_flops()
-
-
 # Training
 
 
 def plain_pretraining(generator: Generator, lr: Tensor, hr: Tensor, rate: float = 1e-4) -> Callable[[], object]:
-    """SRResNet's step as one writes it first; images as `PretrainStage.step` takes them."""
+    """SRResNet's step, written plainly; images as `PretrainStage.step` takes them."""
     optimizer = torch.optim.Adam(generator.parameters(), rate)
 
     def step() -> None:
@@ -141,7 +98,7 @@ def plain_pretraining(generator: Generator, lr: Tensor, hr: Tensor, rate: float 
 def plain_adversarial(
     generator: Generator, discriminator: Discriminator, content: nn.Module, lr: Tensor, hr: Tensor, rate: float = 1e-4
 ) -> Callable[[], object]:
-    """SRGAN's step as one writes it first."""
+    """SRGAN's step, written plainly."""
     optimizer = torch.optim.Adam(generator.parameters(), rate)
     discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), rate)
     ones, zeros = torch.ones(len(hr), 1, device=hr.device), torch.zeros(len(hr), 1, device=hr.device)
@@ -159,7 +116,7 @@ def plain_adversarial(
 
 
 def training(device: torch.device, rounds: int, batch: int, compiled: bool) -> Rows:
-    """Both stages of the paper; VGG54 with random weights, which take the same time."""
+    """Both stages of the paper; VGG54 has random weights, which take as long."""
     torch.backends.cudnn.benchmark = True
     runtimes = {"fp32, channels_last": ["runtime.precision=fp32"], "as configured": []}
     if compiled:
@@ -198,13 +155,13 @@ def training(device: torch.device, rounds: int, batch: int, compiled: bool) -> R
                     "it/s": 1 / value,
                     "images/s": batch / value,
                     "ratio": seconds["plain eager fp32"] / value,
-                    f"share of {_short(dtype)} rate [%]": 100 * work / value / rate,
+                    f"share of {short_name(dtype)} rate [%]": 100 * work / value / rate,
                 }
             )
     if batch == 16:
         days = (1e6 * fastest["SRResNet-MSE"] + 2e5 * fastest["SRGAN-VGG54"]) / 86_400
         print(f"the paper's schedule, 1e6 + 2e5 iterations of batch 16, would take {days:.1f} days")
-    print(f"matrix products: {rate / 1e12:.3g} Tflop/s in {_short(dtype)}")
+    print(f"matrix products: {rate / 1e12:.3g} Tflop/s in {short_name(dtype)}")
     return rows
 
 
@@ -212,11 +169,12 @@ def training(device: torch.device, rounds: int, batch: int, compiled: bool) -> R
 
 
 def inference(device: torch.device, rounds: int) -> Rows:
-    """From 8-bit image to 8-bit image, against the bare forward pass of the network as it was trained."""
+    """The Upscaler, from 8-bit image to 8-bit image, against the forward pass of the network alone."""
     plain = Generator().to(device).eval()
     dtype = fastest_format(device)
     rates = {name: matrix_rate(kind, device) for name, kind in {"fp32": torch.float32, "fast": dtype}.items()}
-    print(f"matrix products: {rates['fp32'] / 1e12:.3g} Tflop/s in fp32, {rates['fast'] / 1e12:.3g} in {_short(dtype)}")
+    fast = short_name(dtype)
+    print(f"matrix products: {rates['fp32'] / 1e12:.3g} Tflop/s in fp32, {rates['fast'] / 1e12:.3g} in {fast}")
     rows = []
     for height, width in ((128, 128), (339, 510)):
         image = photograph(height, width)
@@ -232,7 +190,7 @@ def inference(device: torch.device, rounds: int) -> Rows:
             rows.append(
                 {
                     "LR image": f"{width} x {height}",
-                    "variant": f"Upscaler, {_short(dtype) if label == 'fast' else label}" if label in rates else label,
+                    "variant": f"Upscaler, {fast if label == 'fast' else label}" if label in rates else label,
                     "ms": 1000 * value,
                     "MP out/s": height * width * 16e-6 / value,
                     "ratio": seconds["plain eager fp32"] / value,
@@ -246,14 +204,14 @@ def inference(device: torch.device, rounds: int) -> Rows:
 
 
 def photograph(height: int, width: int) -> np.ndarray:
-    """Real texture of any size: scikit-image's astronaut, mirrored at its borders."""
+    """A photograph of any size: scikit-image's astronaut, mirrored at its borders; uint8 H x W x 3."""
     image = photographs.astronaut()
     margins = [(0, max(0, side - length)) for side, length in zip((height, width), image.shape, strict=False)]
     return np.pad(image, [*margins, (0, 0)], mode="symmetric")[:height, :width]
 
 
 def data(rounds: int, workers: Iterable[int] | None = None) -> Rows:
-    """Pairs of 96 x 96 and 24 x 24 a second, out of PNGs of DIV2K's size (2040 x 1356)."""
+    """Pairs of crops (96 x 96 and 24 x 24) per second from PNG files of DIV2K's size (2040 x 1356)."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for i in range(8):
@@ -280,7 +238,7 @@ def data(rounds: int, workers: Iterable[int] | None = None) -> Rows:
 
 
 def _loader_rate(dataset: CropDataset, workers: int, batches: int = 500) -> float:
-    """Pairs a second once the first batch is there."""
+    """Pairs per second after the first batch."""
     loader = iter(DataLoader(dataset, 16, sampler=range(16 * (batches + 1)), num_workers=workers))
     next(loader)
     start = time.perf_counter()
@@ -293,7 +251,7 @@ def _loader_rate(dataset: CropDataset, workers: int, batches: int = 500) -> floa
 
 
 def growth(device: torch.device, rounds: int) -> Rows:
-    """Time and memory of demo.py against the picture's size, and the loader's rate against its workers, with a plot."""
+    """Plot demo.py's time and memory against the picture's size, and the loader's rate against its workers."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for megapixels in (0.1, 0.3, 1, 3, 12):
@@ -331,10 +289,6 @@ def draw_growth(rows: Rows, loader: Rows, path: Path) -> None:
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
-
-
-def _short(dtype: torch.dtype) -> str:
-    return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The benchmark's plain versions are what the fast ones compute, and it counts work rightly."""
 
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from scripts import benchmark
+from scripts import benchmark, timing
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.generator import Generator
 from srgan.networks.losses import PixelLoss
@@ -19,11 +18,6 @@ from srgan.training.stages import AdversarialStage, PretrainStage
 
 CPU = torch.device("cpu")
 SMALL = {"name": "test", "generator": {"blocks": 1, "channels": 8}, "data": {"crop": 32}}
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    return benchmark
 
 
 @pytest.fixture
@@ -40,51 +34,49 @@ def assert_same_weights(fast: nn.Module, plain: nn.Module, rate: float = 1e-4) -
     assert (differences > 0.01 * rate).float().mean() < 0.01
 
 
-def test_plain_pretraining_is_the_stages_step(script: ModuleType, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_plain_pretraining_is_the_stages_step(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     stage = PretrainStage(parse(PretrainConfig, {**SMALL, "runtime": {"precision": "fp32"}}), CPU)
     plain = Generator(blocks=1, channels=8)
     plain.load_state_dict(stage.generator.state_dict())
-    step = script.plain_pretraining(plain, *batch)
+    step = benchmark.plain_pretraining(plain, *batch)
     for _ in range(3):
         stage.step(*batch)
         step()
     assert_same_weights(stage.generator, plain)
 
 
-def test_plain_adversarial_is_the_stages_step(
-    script: ModuleType, batch: tuple[torch.Tensor, torch.Tensor], tmp_path: Path
-) -> None:
+def test_plain_adversarial_is_the_stages_step(batch: tuple[torch.Tensor, torch.Tensor], tmp_path: Path) -> None:
     save_weights(Generator(blocks=1, channels=8), tmp_path / "init.safetensors")
     config = {**SMALL, "init": str(tmp_path / "init.safetensors"), "runtime": {"precision": "fp32"}}
     stage = AdversarialStage(parse(AdversarialConfig, config), CPU)
     plain, discriminator = Generator(blocks=1, channels=8), Discriminator(32)
     plain.load_state_dict(stage.generator.state_dict())
     discriminator.load_state_dict(stage.discriminator.state_dict())
-    step = script.plain_adversarial(plain, discriminator, PixelLoss(), *batch)
+    step = benchmark.plain_adversarial(plain, discriminator, PixelLoss(), *batch)
     stage.step(*batch)
     step()
     assert_same_weights(stage.generator, plain)
     assert_same_weights(stage.discriminator, discriminator)
 
 
-def test_operations_of_a_convolution(script: ModuleType) -> None:
+def test_operations_of_a_convolution() -> None:
     """2 x 5 x 7 output pixels of 4 channels, each 3 x 3 x 3 products and as many sums."""
     convolution = nn.Conv2d(3, 4, 3, padding=1)
-    assert script.operations(lambda: convolution(torch.rand(2, 3, 5, 7))) == 2 * 5 * 7 * 4 * 27 * 2
+    assert timing.operations(lambda: convolution(torch.rand(2, 3, 5, 7))) == 2 * 5 * 7 * 4 * 27 * 2
 
 
-def test_all_variants_take_turns(script: ModuleType) -> None:
+def test_all_variants_take_turns() -> None:
     turns = []
-    script.medians({name: lambda name=name: turns.append(name) or torch.rand(10**6).sum() for name in "ab"}, CPU, 3)
+    timing.medians({name: lambda name=name: turns.append(name) or torch.rand(10**6).sum() for name in "ab"}, CPU, 3)
     assert [name for name, before in zip(turns, ["", *turns], strict=False) if name != before] == list("ab") * 5
 
 
-def test_photograph_of_any_size(script: ModuleType) -> None:
+def test_photograph_of_any_size() -> None:
     for height, width in ((1, 1), (128, 700), (1356, 2040)):
-        assert script.photograph(height, width).shape == (height, width, 3)
+        assert benchmark.photograph(height, width).shape == (height, width, 3)
 
 
-def test_plot(script: ModuleType, tmp_path: Path) -> None:
+def test_plot(tmp_path: Path) -> None:
     rows = [{"MP": 1, "s": 2.0, "peak GB": 0.5}, {"MP": 2, "s": 4.0, "peak GB": 0.6}]
-    script.draw_growth(rows, [{"pairs/s": 5000.0}, {"pairs/s": 9000.0}], tmp_path / "growth.png")
+    benchmark.draw_growth(rows, [{"pairs/s": 5000.0}, {"pairs/s": 9000.0}], tmp_path / "growth.png")
     assert np.asarray(Image.open(tmp_path / "growth.png")).std() > 1
