@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Upscale pictures; `python demo.py --help` has the options."""
 
-from srgan.upscaling.commands import upscale
+from srgan.__main__ import run
 
 if __name__ == "__main__":
-    upscale()
+    run("upscale")

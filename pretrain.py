@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train SRResNet; `python pretrain.py --help` has the options."""
 
-from srgan.training.commands import pretrain
+from srgan.__main__ import run
 
 if __name__ == "__main__":
-    pretrain()
+    run("pretrain")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train SRGAN; `python train.py --help` has the options."""
 
-from srgan.training.commands import train
+from srgan.__main__ import run
 
 if __name__ == "__main__":
-    train()
+    run("train")

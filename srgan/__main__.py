@@ -1,5 +1,6 @@
 """`srgan COMMAND`, or `python -m srgan COMMAND`: what the root scripts of a clone do, for an installed package."""
 
+import signal
 import sys
 from importlib import import_module
 
@@ -11,13 +12,24 @@ COMMANDS = {
 }
 
 
+def run(name: str) -> None:
+    """Import a command, which takes seconds, and run it."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        # There is nothing to tidy up yet: Ctrl-C ends the process at once, without a traceback out of an import.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    command = getattr(import_module(COMMANDS[name][0]), name)
+    signal.signal(signal.SIGINT, handler)
+    command()
+
+
 def main() -> None:
     """Run the command that the first argument names."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
         # As argparse and the messages shall show it.
         sys.argv[:2] = [f"srgan {name}"]
-        getattr(import_module(COMMANDS[name][0]), name)()
+        run(name)
     elif name in ("-h", "--help"):
         print("usage: srgan COMMAND ...; srgan COMMAND --help has its options\n")
         for known, (_, summary) in COMMANDS.items():

@@ -1,6 +1,7 @@
 """Configs are strict: a mistake is one line that names the file, the key and what was expected."""
 
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from srgan.common.errors import UserError
 from srgan.training.commands import pretrain
 from srgan.training.config import AdversarialConfig, PretrainConfig, changes, load_config, parse
 from srgan.training.parsing import to_dict
+
+NINE = ", ".join(["*{0}"] * 9)
 
 MISTAKES = {
     # the file as a whole
@@ -24,6 +27,16 @@ MISTAKES = {
     "too deep": ("name: " + "[" * 5000, "not YAML"),
     "no such date": ("name: 2024-13-45\n", "not YAML: month must be in 1..12"),
     "endless integer": ("name: x\nruntime: {seed: " + "9" * 5000 + "}\n", "not YAML"),
+    "endless hexadecimal integer": (
+        "name: x\noptimizer: {batch: 0x" + "f" * 4300 + "}\n",
+        "optimizer.batch: expected a number at least 1 and at most 65536, found a number of more digits",
+    ),
+    "endless hexadecimal rate": ("name: x\noptimizer: {lr: 0x" + "f" * 4300 + "}\n", "optimizer.lr: expected a number"),
+    "aliases of aliases": (
+        f"name: [&a [x, x], {', '.join(f'&{b} [{NINE.format(a)}]' for a, b in pairwise('abcdefghijkl'))}]\n",
+        "name: expected text, found [['x', 'x'], [[",
+    ),
+    "null character": ('name: x\ndata: {cache: "a\\0b"}\n', "data.cache: expected text without null characters"),
     # keys
     "key twice": ("name: x\ndata:\n  crop: 32\n  crop: 48\n", "line 3: key crop is given twice"),
     "section twice": ("name: x\ndata: {}\ndata: {}\n", "line 2: key data is given twice"),
@@ -82,7 +95,7 @@ MISTAKES = {
     "path as name": ("name: a/b\n", "name: expected a plain folder name"),
     "parent as name": ("name: ..\n", "name: expected a plain folder name"),
     "empty name": ("name: ''\n", "name: expected a plain folder name"),
-    "NUL in the name": ('name: "a\\0b"\n', "name: expected a plain folder name"),
+    "NUL in the name": ('name: "a\\0b"\n', "name: expected text without null characters"),
     # the other script's
     "statistics of nothing": ("name: x\nfrozen_batchnorm: true\n", "frozen_batchnorm: expected init, whose"),
     "train.py's loss": ("name: x\nloss: {adversarial_weight: 1}\n", "run train.py with this config"),

@@ -1,11 +1,14 @@
 """The installed package: its parts, its command, and the weights that come with it."""
 
+import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import REPOSITORY
 
+from srgan import __main__
 from srgan.__main__ import COMMANDS, main
 from srgan.common.errors import UserError
 from srgan.networks import released
@@ -26,6 +29,18 @@ def test_commands_show_their_options(name: str, monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(SystemExit, match="0"):
         main()
     assert capsys.readouterr().out.startswith(f"usage: srgan {name} [-h]")
+
+
+def test_ctrl_c_during_imports_needs_no_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers = []
+
+    def imported(_: str) -> SimpleNamespace:
+        handlers.append(signal.getsignal(signal.SIGINT))
+        return SimpleNamespace(train=lambda: handlers.append(signal.getsignal(signal.SIGINT)))
+
+    monkeypatch.setattr(__main__, "import_module", imported)
+    __main__.run("train")
+    assert handlers == [signal.SIG_DFL, signal.default_int_handler]
 
 
 def test_without_a_command_they_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+import reprlib
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -19,6 +20,10 @@ Section = TypeVar("Section")
 Hint = Callable[[str, list[str]], str]  # (unknown key, keys of its section) -> what to do
 
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+# A few lines of YAML aliases can stand for gigabytes of nested lists.
+SHORT = reprlib.Repr()
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxother, SHORT.maxlong = 3, 80, 80, 80
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -190,7 +195,7 @@ def _value(kind: Any, value: Any, where: str, hint: Hint) -> Any:
 def _choice(choices: tuple, value: Any, where: str) -> Any:
     if value in choices and type(value) is type(choices[choices.index(value)]):
         return value
-    near = difflib.get_close_matches(str(value), map(str, choices), n=1)
+    near = difflib.get_close_matches(value if isinstance(value, str) else _shown(value), map(str, choices), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise UserError(f"{where}: expected one of {', '.join(map(str, choices))}, found {_shown(value)}{hint}")
 
@@ -205,17 +210,23 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
                 value = int(as_float)
     if type(value) is not kind:
         raise UserError(f"{where}: expected {NAMES[kind]}, found {_shown(value)}")
+    if kind is str and "\0" in value:
+        raise UserError(f"{where}: expected text without null characters, found {_shown(value)}")
     return value
 
 
 def _check_range(value: Any, limits: Mapping[str, float], where: str) -> None:
     if not limits:
         return
-    if not (math.isfinite(value) and limits["at least"] <= value <= limits["at most"] and value > limits["above"]):
+    # Not `isfinite`, which fails for integers beyond floats.
+    if not (abs(value) < math.inf and limits["at least"] <= value <= limits["at most"] and value > limits["above"]):
         wanted = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit))
         raise UserError(f"{where}: expected {f'a number {wanted}'.rstrip()}, found {_shown(value)}")
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = SHORT.repr(value)
+    except ValueError:
+        text = "a number of more digits than Python prints"
     return text if len(text) <= 80 else f"{text[:77]}..."
