@@ -7,9 +7,11 @@ from typing import Any
 _HOME = {
     "Upscaler": "srgan.upscaling.upscaler",
     "Generator": "srgan.networks.generator",
+    "MSRResNet": "srgan.networks.msrresnet",
     "Discriminator": "srgan.networks.discriminator",
     "VGGFeatures": "srgan.networks.vgg",
     "load_generator": "srgan.networks.weights",
+    "load_network": "srgan.networks.weights",
     "CropDataset": "srgan.data.crops",
     "DIV2K": "srgan.data.crops",
     "imresize": "srgan.data.resize",

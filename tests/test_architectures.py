@@ -123,6 +123,7 @@ def test_weights_tell_their_architecture(tmp_path: Path, name: str, scale: int, 
         ({"architecture": "SRResNet", "blocks": "many"}, "blocks in its metadata: expected int, found many"),
         ({"architecture": "SRResNet", "blocks": "9" * 5000}, "blocks in its metadata: expected int, found 9999"),
         ({"architecture": "SRResNet", "blocks": "1000000000"}, "expected 1 to 1024 blocks of 1 to 4096 channels"),
+        ({"architecture": "SRResNet", "return": "1", "blocks": "3"}, "not an SRResNet of this project: lacks "),
         ({"architecture": "SRResNet", "scale": "-4"}, "scale must be 2, 3, 4 or 8, not -4"),
     ],
 )

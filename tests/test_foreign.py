@@ -182,6 +182,7 @@ def test_published_weights_in_tiles(name: str, tmp_path: Path, astronaut: np.nda
         (lambda t: t | {"attention.weight": torch.ones(1)}, "SRGAN-PyTorch: has an unknown attention.weight"),
         (lambda t: {k: v for k, v in t.items() if k != "conv3.bias"}, "SRGAN-PyTorch: lacks tail.bias"),
         (lambda t: t | {"conv1.0.weight": torch.ones(64, 3, 3, 3)}, r"SRGAN-PyTorch: head\.0\.weight has shape"),
+        (lambda t: t | {"conv2.0.weight": torch.ones(10**12, 0, 3, 3)}, r"SRGAN-PyTorch: lacks body\.1\.bias"),
         (lambda t: t | {"trunk.999999999.rcb.0.weight": torch.ones(1)}, "SRGAN-PyTorch: lacks body"),
     ],
 )
@@ -273,6 +274,15 @@ def test_what_spandrel_has_that_is_not_for_this(tmp_path: Path) -> None:
         load_network(tmp_path / "x.pth")
     torch.save({"conv_first.weight": torch.ones(8, 3, 3, 3)}, tmp_path / "x.pth")
     with pytest.raises(UserError, match=r"its tensors are named conv_first\.weight, \.\.\.; spandrel doesn't know it"):
+        load_network(tmp_path / "x.pth")
+
+
+def test_few_numbers_that_ask_for_a_large_network(tmp_path: Path) -> None:
+    """One tensor of 54,000 values claims 2,000 channels, and so 144 million weights."""
+    pytest.importorskip("spandrel")
+    tensors = compact().state_dict() | {"body.0.weight": torch.ones(2000, 3, 3, 3)}
+    torch.save(tensors, tmp_path / "x.pth")
+    with pytest.raises(UserError, match="spandrel can't load it: it asks for many more parameters than the file has"):
         load_network(tmp_path / "x.pth")
 
 

@@ -1,11 +1,14 @@
 """Networks of other projects behind the door of this one: for inference, and not for training."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from srgan.common.errors import UserError, describe, warn
 from srgan.networks.architectures import Network
@@ -84,11 +87,12 @@ def load_with_spandrel(path: Path, tensors: dict[str, Tensor], overlap: int) -> 
         with warnings.catch_warnings():
             # Those of PyTorch at the networks' code.
             warnings.simplefilter("ignore")
-            found = spandrel.MAIN_REGISTRY.load(spandrel.canonicalize_state_dict(tensors))
+            with parameter_limit(4 * sum(tensor.numel() for tensor in tensors.values())):
+                found = spandrel.MAIN_REGISTRY.load(spandrel.canonicalize_state_dict(tensors))
     except spandrel.UnsupportedModelError as error:
         raise UserError(f"{unknown}; spandrel doesn't know it either") from error
     except Exception as error:
-        # It builds a network before it compares shapes, and what that raises depends on the architecture.
+        # What a network's code raises at shapes that it doesn't expect depends on the architecture.
         raise UserError(f"{path}: spandrel can't load it: {describe(error)}") from error
     name = found.architecture.name
     enlarges = isinstance(found, spandrel.ImageModelDescriptor) and found.purpose == "SR" and found.scale > 1
@@ -99,3 +103,28 @@ def load_with_spandrel(path: Path, tensors: dict[str, Tensor], overlap: int) -> 
         )
     warn(f"{path}: {name} x{found.scale} through spandrel; its tiles overlap by {overlap} pixels (--overlap)")
     return SpandrelNetwork(found.eval(), overlap)
+
+
+@contextmanager
+def parameter_limit(values: int) -> Iterator[None]:
+    """Let no modules be built that have more parameters than this.
+
+    spandrel builds a network of the size that one tensor tells before it compares the others, and a few numbers can
+    tell any size. A module's parameters are registered before they are filled, so none that is too large takes memory.
+
+    Raises:
+        ValueError: in the module that asks for more.
+    """
+    registered = 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal registered
+        registered += 0 if parameter is None else parameter.numel()
+        if registered > values:
+            raise ValueError("it asks for many more parameters than the file has")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()

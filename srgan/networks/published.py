@@ -121,7 +121,7 @@ def convert(tensors: dict[str, Tensor], published: Published) -> dict[str, Tenso
     blocks = max(places) + 1 if places else 5
     converted = {_rename(name, published.names, blocks): tensor for name, tensor in tensors.items()}
     for name, tensor in list(converted.items()):
-        if re.fullmatch(r"body\.\d+\.(conv[12]\.)?weight", name) and tensor.ndim == 4:
+        if re.fullmatch(r"body\.\d+\.(conv[12]\.)?weight", name) and tensor.ndim == 4 and tensor.numel():
             converted.setdefault(name.removesuffix("weight") + "bias", torch.zeros(tensor.shape[0]))
     if published.last:
         for part, shift in (("weight", 0), ("bias", published.shift)):

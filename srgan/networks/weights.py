@@ -120,7 +120,7 @@ def _read_architecture(metadata: dict[str, str]) -> tuple[str, dict[str, int]]:
         raise UserError(f"expected the architecture {' or '.join(ARCHITECTURES)}, found {name[:80]}")
     arguments = {}
     for argument, kind in typing.get_type_hints(ARCHITECTURES[name].__init__).items():
-        if argument in metadata:
+        if argument in metadata and argument != "return":
             try:
                 arguments[argument] = kind(metadata[argument])
             except ValueError as error:
