@@ -39,6 +39,7 @@ from srgan.common.files import whole_file
 from srgan.common.images import lr_tensor, write_image
 from srgan.common.precision import fastest_format, select_device
 from srgan.data.crops import CropDataset
+from srgan.data.photo import Photo
 from srgan.data.resize import imresize
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.generator import Generator
@@ -228,7 +229,12 @@ def data(rounds: int, workers: Iterable[int] | None = None) -> Rows:
             with Image.open(root / "X_LR_bicubic" / "X4" / f"{i:04}x4.png") as lr:
                 np.asarray(lr.crop((x, y, x + 24, y + 24)))
 
-        variants = {"decode per crop": decode_per_crop, "CropDataset": lambda: dataset[rng.integers(10**6)]}
+        photo = CropDataset([root / "X_HR" / "*.png"], cache=root / "cache", degradation=Photo())
+        variants = {
+            "decode per crop": decode_per_crop,
+            "CropDataset": lambda: dataset[rng.integers(10**6)],
+            "CropDataset, degradation photo": lambda: photo[rng.integers(10**6)],
+        }
         seconds = medians(variants, torch.device("cpu"), rounds)
         rates = {name: 1 / value for name, value in seconds.items()}
         for count in workers or sorted({0, 1, 2, os.cpu_count() or 1}):
@@ -265,7 +271,8 @@ def growth(device: torch.device, rounds: int) -> Rows:
             if status:
                 raise UserError(f"demo.py failed on a picture of {megapixels} MP: run it by hand")
             rows.append({"MP": megapixels, "s": time.perf_counter() - start, "peak GB": usage.ru_maxrss * 1024e-9})
-    loader = data(min(rounds, 3), workers=range(5))[2:]
+    rates = data(min(rounds, 3), workers=range(5))
+    loader = [row for row in rates if row["variant"].startswith("loader")]
     path = REPOSITORY / "docs" / "images" / "growth.png"
     draw_growth(rows, loader, path)
     print(f"drawn: {path}")

@@ -111,7 +111,7 @@ def test_configs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "expected"),
     [
-        ("{name: blurr}", "data.degradation.name: expected one of bicubic, blur, .*did you mean blur?"),
+        ("{name: blurr}", "data.degradation.name: expected one of bicubic, blur, photo, .*did you mean blur?"),
         ("{sigma: 2}", "data.degradation.sigma: unknown key"),
         ("{name: blur, sigma: 0}", "data.degradation.sigma: expected a number above 0"),
         ("{name: blur, sgima: 2}", r"data.degradation.sgima: unknown key; did you mean data.degradation.sigma\?"),

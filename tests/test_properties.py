@@ -112,6 +112,7 @@ def pretrain_trees(draw: st.DrawFn) -> dict:
             "degradation": draw(
                 st.one_of(
                     st.just({"name": "bicubic"}),
+                    st.builds(lambda clean: {"name": "photo", "clean": clean}, st.floats(0, 1)),
                     st.builds(lambda sigma: {"name": "blur", "sigma": sigma}, st.floats(1e-3, 32)),
                 )
             ),

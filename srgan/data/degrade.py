@@ -10,6 +10,7 @@ import numpy as np
 from skimage.filters import gaussian
 
 from srgan.common.fields import number
+from srgan.data.photo import Photo
 from srgan.data.resize import imresize
 
 
@@ -52,5 +53,5 @@ class Blur:
         return imresize(np.floor(blurred + 0.5).astype(np.uint8), 1 / scale)
 
 
-AnyDegradation = Bicubic | Blur
+AnyDegradation = Bicubic | Blur | Photo
 BICUBIC = Bicubic()

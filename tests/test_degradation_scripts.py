@@ -1,0 +1,35 @@
+"""The picture of examples and the test sets of degraded photographs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts import degradations, degraded_benchmarks
+from srgan.common.images import read_rgb
+from srgan.data.pairs import find_pairs
+from srgan.data.photo import jpeg
+from srgan.data.resize import imresize
+
+
+def test_degraded_benchmarks_are_pairs(photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each set has the same HR images and its own LR images, as test.py reads them; noise is the same each time."""
+    for out in ("once", "again"):
+        degraded_benchmarks.make(photographs, tmp_path / out, 4)
+    names = [f"{photographs.name}-{name}" for name in degraded_benchmarks.DEGRADATIONS]
+    assert sorted(path.name for path in (tmp_path / "once").iterdir()) == sorted(names)
+    images = {name: find_pairs(tmp_path / "once" / name, 4)[0].read(4) for name in names}
+    for name, (lr, hr) in images.items():
+        assert np.array_equal(hr, read_rgb(photographs / "astronaut.png"))
+        assert np.array_equal(lr, find_pairs(tmp_path / "again" / name, 4)[0].read(4)[0])
+    clean, coded, noisy = (images[f"{photographs.name}-{name}"][0] for name in ("clean", "q75", "noise8"))
+    assert np.array_equal(clean, imresize(read_rgb(photographs / "astronaut.png"), 1 / 4))
+    assert np.array_equal(coded, jpeg(clean, 75))
+    assert (noisy.astype(float) - clean).std() == pytest.approx(8, rel=0.05)
+
+
+def test_grid_begins_with_the_clean_image(astronaut: np.ndarray) -> None:
+    grid = degradations.draw(astronaut[:64, :80], rows=2, columns=3)
+    assert grid.shape == (2 * 48 + 4, 3 * 60 + 2 * 4, 3)
+    assert np.array_equal(grid[:48:3, :60:3], imresize(astronaut[:64, :80], 1 / 4))
+    assert (grid[48:52] == 255).all()
