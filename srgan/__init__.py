@@ -1,7 +1,6 @@
 """SRGAN: photo-realistic x4 single-image super-resolution (Ledig et al., 2017)."""
 
 from importlib import import_module
-from typing import Any
 
 # What people import, and where it is. Nothing is loaded before it is asked for: PyTorch takes a second.
 _HOME = {
@@ -20,7 +19,7 @@ _HOME = {
 __all__ = list(_HOME)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

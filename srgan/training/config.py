@@ -148,8 +148,6 @@ class PretrainConfig:
         }.items():
             if not paths or not all(paths):
                 raise UserError(f"{key}: expected a path, found nothing")
-            if "\0" in "".join(map(str, paths)):
-                raise UserError(f"{key}: expected a path, found a NUL character in it")
         if self.frozen_batchnorm and not self.init:
             raise UserError("frozen_batchnorm: expected init, whose statistics are to be kept, found nothing")
         milestones = self.optimizer.milestones
