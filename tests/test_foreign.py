@@ -270,7 +270,7 @@ def test_what_spandrel_has_that_is_not_for_this(tmp_path: Path) -> None:
     from spandrel.architectures.DnCNN import DnCNN
 
     torch.save(DnCNN().state_dict(), tmp_path / "x.pth")
-    with pytest.raises(UserError, match=r"a network that enlarges RGB images, found DnCNN: Restoration, x1, 1 chan"):
+    with pytest.raises(UserError, match=r"a network that upscales RGB images, found DnCNN: Restoration, x1, 1 chan"):
         load_network(tmp_path / "x.pth")
     torch.save({"conv_first.weight": torch.ones(8, 3, 3, 3)}, tmp_path / "x.pth")
     with pytest.raises(UserError, match=r"its tensors are named conv_first\.weight, \.\.\.; spandrel doesn't know it"):
@@ -282,7 +282,7 @@ def test_few_numbers_that_ask_for_a_large_network(tmp_path: Path) -> None:
     pytest.importorskip("spandrel")
     tensors = compact().state_dict() | {"body.0.weight": torch.ones(2000, 3, 3, 3)}
     torch.save(tensors, tmp_path / "x.pth")
-    with pytest.raises(UserError, match="spandrel can't load it: it asks for many more parameters than the file has"):
+    with pytest.raises(UserError, match="spandrel can't load it: it needs many more parameters than the file has"):
         load_network(tmp_path / "x.pth")
 
 

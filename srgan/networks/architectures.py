@@ -1,4 +1,4 @@
-"""The door to a network: what the rest of the package asks of a generator, and the list of those it knows."""
+"""The interface of generators, which is all the rest of the package knows of them, and the list of architectures."""
 
 from typing import Protocol
 
@@ -9,17 +9,17 @@ from srgan.networks.msrresnet import MSRResNet
 
 
 class Network(Protocol):
-    """A generator, as the package sees it: an `nn.Module` that has this, too.
+    """What inference needs of an `nn.Module` that upscales.
 
-    Its `forward` takes N x 3 x H x W, RGB in [0, 1], to N x 3 x scale*H x scale*W, nominally in [-1, 1], and is
-    `reconstruct(features(lr))`: between the two, tiled inference drops what a tile doesn't keep. A network that has no
-    such place returns the image itself as its features, and then `upsample_radius` is `receptive_radius`.
+    `forward` maps LR images, N x 3 x H x W, RGB in [0, 1], to SR images, N x 3 x scale*H x scale*W, nominally in
+    [-1, 1]. It equals `reconstruct(features(lr))`; between the two, tiled inference crops the features to what the tile
+    keeps. A network that can't be split there returns `lr` as its features and sets `upsample_radius` to
+    `receptive_radius`.
     """
 
     scale: int
     receptive_radius: int  # LR pixels, in each direction, on which one output pixel can depend
-    upsample_radius: int  # the part of it that `reconstruct` has
-    arguments: dict[str, int]  # the constructor's, which rebuild it
+    upsample_radius: int  # the part of it that is due to `reconstruct`
 
     def features(self, lr: Tensor) -> Tensor:
         """N x 3 x H x W -> N x C x H x W."""
@@ -28,26 +28,37 @@ class Network(Protocol):
         """N x C x H x W -> N x 3 x scale*H x scale*W."""
 
     def for_inference(self) -> "Network":
-        """A copy in eval mode that computes the same, as fast as it can, and need not be trainable."""
+        """A copy in eval mode for fast inference: the same function, not trainable."""
 
 
-# By the name that configs and weights files give them.
-ARCHITECTURES: dict[str, type[Network]] = {
+class TrainableNetwork(Network, Protocol):
+    """A network that can also be trained and saved."""
+
+    arguments: dict[str, int]  # of the constructor: they rebuild the network
+
+
+# By their names in configs (`generator.architecture`) and weights files. To add one, write its class in its own file
+# and list it here; tests/test_architectures.py runs over all of them.
+ARCHITECTURES: dict[str, type[TrainableNetwork]] = {
     "SRResNet": Generator,
     "MSRResNet": MSRResNet,
 }
 
 
-def build(architecture: str, **arguments: int) -> Network:
-    """An untrained network of `ARCHITECTURES`.
+def build(architecture: str, **arguments: int) -> TrainableNetwork:
+    """Create an untrained network.
+
+    Args:
+        architecture: a name in `ARCHITECTURES`.
+        arguments: its constructor's.
 
     Raises:
-        ValueError: arguments out of range.
+        ValueError: an argument is out of range.
     """
     return ARCHITECTURES[architecture](**arguments)
 
 
-def describe_network(network: Network) -> dict[str, str | int]:
-    """What `build` takes to make an untrained copy of a network."""
+def describe_network(network: TrainableNetwork) -> dict[str, str | int]:
+    """The arguments with which `build` creates an untrained network of the same architecture and size."""
     names = {kind: name for name, kind in ARCHITECTURES.items()}
     return {"architecture": names[type(network)], **network.arguments}

@@ -1,4 +1,4 @@
-"""Networks of other projects behind the door of this one: for inference, and not for training."""
+"""Networks of other projects, wrapped for inference in this one; they can't be trained here."""
 
 import warnings
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from srgan.networks.architectures import Network
 if TYPE_CHECKING:
     import spandrel
 
-OVERLAP = 32
+OVERLAP = 32  # of tiles, in LR pixels on each side, where the receptive field is unknown
 
 
 class TanhNetwork(nn.Module):
@@ -44,14 +44,14 @@ class TanhNetwork(nn.Module):
 
 
 class SpandrelNetwork(nn.Module):
-    """A network that spandrel has loaded: RGB in [0, 1] to RGB in [0, 1], which becomes [-1, 1].
+    """A network loaded by spandrel, whose output in [0, 1] is mapped to [-1, 1].
 
-    It computes in fp32, whatever the rest does. How far a pixel of it sees isn't known, so both radii are the overlap.
+    It always runs in fp32. Its receptive field is unknown: the overlap of the tiles stands for both radii.
     """
 
     def __init__(self, descriptor: "spandrel.ImageModelDescriptor", overlap: int) -> None:
         super().__init__()
-        # It isn't a module itself; called, it pads to what the model needs, and cuts that off.
+        # Not a module; a call pads the image as the model requires and crops the result.
         self.descriptor, self.model = descriptor, descriptor.model
         self.scale = descriptor.scale
         self.receptive_radius = self.upsample_radius = overlap
@@ -64,7 +64,7 @@ class SpandrelNetwork(nn.Module):
 
     def reconstruct(self, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
-            # Attention takes views that channels_last has no room for.
+            # Attention layers make views that a channels_last tensor doesn't allow.
             return 2 * self.descriptor(features.contiguous()) - 1
 
     def for_inference(self) -> "SpandrelNetwork":
@@ -72,10 +72,10 @@ class SpandrelNetwork(nn.Module):
 
 
 def load_with_spandrel(path: Path, tensors: dict[str, Tensor], overlap: int) -> SpandrelNetwork:
-    """Let spandrel recognise a network by its tensors.
+    """Let spandrel build the network that fits the tensors.
 
     Raises:
-        UserError: spandrel isn't installed, doesn't know it, or it isn't one that enlarges RGB images.
+        UserError: spandrel is not installed or recognises nothing, or the network doesn't upscale RGB images.
     """
     names = ", ".join(list(tensors)[:3]) or "nothing"
     unknown = f"{path}: not a generator of this project: its tensors are named {names}, ..."
@@ -85,20 +85,20 @@ def load_with_spandrel(path: Path, tensors: dict[str, Tensor], overlap: int) -> 
         raise UserError(f"{unknown}; `pip install spandrel` for some forty architectures of others") from error
     try:
         with warnings.catch_warnings():
-            # Those of PyTorch at the networks' code.
+            # PyTorch deprecates some of what the networks call.
             warnings.simplefilter("ignore")
             with parameter_limit(4 * sum(tensor.numel() for tensor in tensors.values())):
                 found = spandrel.MAIN_REGISTRY.load(spandrel.canonicalize_state_dict(tensors))
     except spandrel.UnsupportedModelError as error:
         raise UserError(f"{unknown}; spandrel doesn't know it either") from error
     except Exception as error:
-        # What a network's code raises at shapes that it doesn't expect depends on the architecture.
+        # Each architecture raises its own errors at unexpected shapes.
         raise UserError(f"{path}: spandrel can't load it: {describe(error)}") from error
     name = found.architecture.name
-    enlarges = isinstance(found, spandrel.ImageModelDescriptor) and found.purpose == "SR" and found.scale > 1
-    if not enlarges or (found.input_channels, found.output_channels) != (3, 3):
+    upscales = isinstance(found, spandrel.ImageModelDescriptor) and found.purpose == "SR" and found.scale > 1
+    if not upscales or (found.input_channels, found.output_channels) != (3, 3):
         raise UserError(
-            f"{path}: expected a network that enlarges RGB images, found {name}: {found.purpose}, x{found.scale}, "
+            f"{path}: expected a network that upscales RGB images, found {name}: {found.purpose}, x{found.scale}, "
             f"{found.input_channels} channels to {found.output_channels}"
         )
     warn(f"{path}: {name} x{found.scale} through spandrel; its tiles overlap by {overlap} pixels (--overlap)")
@@ -107,13 +107,13 @@ def load_with_spandrel(path: Path, tensors: dict[str, Tensor], overlap: int) -> 
 
 @contextmanager
 def parameter_limit(values: int) -> Iterator[None]:
-    """Let no modules be built that have more parameters than this.
+    """Limit the number of parameters of all modules created in the block.
 
-    spandrel builds a network of the size that one tensor tells before it compares the others, and a few numbers can
-    tell any size. A module's parameters are registered before they are filled, so none that is too large takes memory.
+    spandrel derives a network's size from a few tensors and builds it before it compares the rest, so that a small file
+    can ask for any size. Parameters are registered before they are initialised: one that is refused uses no memory.
 
     Raises:
-        ValueError: in the module that asks for more.
+        ValueError: in the constructor that exceeds the limit.
     """
     registered = 0
 
@@ -121,7 +121,7 @@ def parameter_limit(values: int) -> Iterator[None]:
         nonlocal registered
         registered += 0 if parameter is None else parameter.numel()
         if registered > values:
-            raise ValueError("it asks for many more parameters than the file has")
+            raise ValueError("it needs many more parameters than the file has")
 
     handle = register_module_parameter_registration_hook(count)
     try:

@@ -12,7 +12,7 @@ from srgan.networks.layers import FusedBlock, FusedConv, PReLU, before_shuffle
 
 
 class ResidualBlock(nn.Module):
-    """conv3-BN-PReLU-conv3-BN and the sum with its input."""
+    """conv3-BN-PReLU-conv3-BN with a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.prelu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return y.add_(x)  # in place: memory traffic is what the body waits for
+        return y.add_(x)  # in place: the body is bound by memory traffic
 
 
 class Upsample(nn.Sequential):
@@ -34,7 +34,7 @@ class Upsample(nn.Sequential):
     def __init__(self, channels: int, factor: int) -> None:
         conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1)
         icnr_(conv.weight, factor)
-        # The bias, too, must be alike within a shuffled pixel, or the first outputs show a grid.
+        # Biases that differ within a shuffled pixel would show as a grid at the start.
         nn.init.zeros_(conv.bias)
         super().__init__(conv, nn.PixelShuffle(factor), PReLU())
 
@@ -61,8 +61,8 @@ class Generator(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.BatchNorm2d(channels),
         )
-        # The body starts as zero, so the first thing learnt is an upsampling of the image itself: with PyTorch's ones
-        # the batch statistics of an untrained body swamp it, and thousands of iterations pass before bicubic is met.
+        # The body starts at zero, so that the network first learns to upsample the image: with PyTorch's default of 1
+        # the noise of an untrained body dominates, and it takes thousands of iterations to reach bicubic.
         nn.init.zeros_(self.body[-1].weight)
         self.upsample = nn.Sequential(*(Upsample(channels, factor) for factor in self.factors))
         self.tail = nn.Conv2d(channels, 3, 9, padding=4)
@@ -71,24 +71,24 @@ class Generator(nn.Module):
         return self.reconstruct(self.features(lr))
 
     def features(self, lr: Tensor) -> Tensor:
-        """All that happens in LR: N x 3 x H x W -> N x C x H x W."""
+        """The part in LR: N x 3 x H x W -> N x C x H x W."""
         x = self.head(lr)
         return x + self.body(x)
 
     def reconstruct(self, features: Tensor) -> Tensor:
-        """All that happens after: N x C x H x W -> N x 3 x sH x sW. It sees only `upsample_radius` LR pixels far."""
+        """The rest: N x C x H x W -> N x 3 x sH x sW; its receptive radius is `upsample_radius`."""
         *stages, (conv, shuffle, prelu) = self.upsample
         for stage in stages:
             features = stage(features)
-        # The last shuffle comes after the tail, which then works on the smaller grid: the activation doesn't care, and
-        # a convolution to 3 channels is too narrow for any machine. The names of the weights stay those of the paper.
+        # The last shuffle is moved behind the tail, which then runs on the smaller grid with more channels: no
+        # processor is good at a convolution to 3 channels. The parameters stay those of the paper's network.
         features = prelu(conv(features))
         weight, bias = before_shuffle(self.tail.weight, self.tail.bias, shuffle.upscale_factor)
         return shuffle(F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2))
 
     @property
     def arguments(self) -> dict[str, int]:
-        """The constructor's, which rebuild this network."""
+        """Of the constructor: they rebuild the network."""
         return {"scale": self.scale, "blocks": self.blocks, "channels": self.channels}
 
     @property
@@ -98,20 +98,20 @@ class Generator(nn.Module):
 
     @property
     def upsample_radius(self) -> int:
-        """The part of `receptive_radius` that `reconstruct` has, in LR pixels."""
+        """The part of `receptive_radius` that is due to `reconstruct`, in LR pixels."""
         return upsample_radius(self.factors, 4)
 
     @torch.no_grad()
     def for_inference(self) -> "Generator":
-        """A copy that computes the same in a third of the time; it is in eval mode and can't be trained.
+        """A fused copy in eval mode: the same function in a third of the time, not trainable.
 
-        Each batch norm is folded into the convolution before it, and each PReLU, which has one slope, is a leaky ReLU.
+        Batch norms are folded into the convolutions before them; PReLUs, of one slope each, become leaky ReLUs.
         """
         return FusedGenerator(copy.deepcopy(self).eval()).to(memory_format=torch.channels_last)
 
 
 class FusedGenerator(Generator):
-    """A generator that is fused layer by layer; it takes over the layers of the one that it is made of."""
+    """A generator with fused layers, made from the layers of a trained one, which it takes over."""
 
     def __init__(self, generator: Generator) -> None:
         nn.Module.__init__(self)
@@ -142,10 +142,10 @@ def fused(block: ResidualBlock) -> FusedBlock:
 
 
 def shuffle_factors(scale: int, blocks: int, channels: int) -> list[int]:
-    """The factors of the pixel shuffles that make up the scale of a network of such a size.
+    """The factors of the pixel shuffles that make up the scale.
 
     Raises:
-        ValueError: the scale isn't 2, 3, 4 or 8, or the size is one that nobody means.
+        ValueError: the scale, the number of blocks or that of channels is out of range.
     """
     factors = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}.get(scale)
     if factors is None:
@@ -156,8 +156,8 @@ def shuffle_factors(scale: int, blocks: int, channels: int) -> list[int]:
 
 
 def upsample_radius(factors: list[int], tail: int) -> int:
-    """LR pixels that a 3 x 3 convolution before each pixel shuffle, and a tail of so many output pixels, reach."""
-    # Each upsampling convolution reaches one pixel of its own, ever finer, grid.
+    """Receptive radius in LR pixels: a 3 x 3 convolution before each pixel shuffle, and `tail` SR pixels after all."""
+    # Each convolution reaches one pixel of its own grid.
     radius, grid = 0.0, 1
     for factor in factors:
         radius += 1 / grid

@@ -71,13 +71,13 @@ def before_shuffle(weight: Tensor, bias: Tensor, factor: int) -> tuple[Tensor, T
 
 
 class FusedConv(nn.Conv2d):
-    """A trained convolution, then a leaky ReLU or the sum with a residual, for inference.
+    """A convolution fused with the leaky ReLU or the addition after it, for inference.
 
-    On the CPU that is one pass over memory, by the operators that `torch.compile` would put here, without its wait.
-    It takes over the tensors of `conv`, whose padding keeps the size.
+    On the CPU that is one pass over memory, with the operators that `torch.compile` would choose, without compiling.
 
     Args:
-        slope: of the leaky ReLU; a PReLU of one slope is one.
+        conv: the trained convolution, whose tensors are shared; its padding keeps the size.
+        slope: of the leaky ReLU; 1 for none.
     """
 
     def __init__(self, conv: nn.Conv2d, slope: float = 1.0) -> None:
@@ -99,7 +99,7 @@ class FusedConv(nn.Conv2d):
 
 
 class FusedBlock(nn.Module):
-    """conv1, which has the activation, then conv2 and the sum with the block's input."""
+    """A residual block of fused convolutions: the activation is in the first, the addition in the second."""
 
     def __init__(self, conv1: FusedConv, conv2: FusedConv) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""MSRResNet: SRResNet without batch norm, as later work trains it (ESRGAN, Wang et al. 2018, section 3.1; BasicSR)."""
+"""MSRResNet: SRResNet without batch norm, the baseline of later work (ESRGAN, Wang et al. 2018; BasicSR)."""
 
 import copy
 
@@ -27,8 +27,8 @@ class PlainBlock(nn.Module):
 class MSRResNet(nn.Module):
     """MSRResNet: in N x 3 x H x W, RGB in [0, 1], any H and W; out N x 3 x scale*H x scale*W, nominally [-1, 1].
 
-    Without batch norm an image is computed in training as it is in use: no statistics of the batch, no artefacts of
-    them. Residual blocks of 3 x 3 convolutions, pixel shuffles, and the sum with the image's bilinear enlargement.
+    Without batch norm a network computes in training what it computes in use. Residual blocks of two convolutions,
+    pixel shuffles, and a skip connection that adds the bilinearly enlarged LR image.
 
     Args:
         scale: 2, 4 or 8 (one pixel shuffle a factor of 2), or 3 (one x3 shuffle).
@@ -63,7 +63,7 @@ class MSRResNet(nn.Module):
                 nn.init.zeros_(module.bias)
         for conv, factor in zip(self.upsample[::3], self.factors, strict=True):
             icnr_(conv.weight, factor)
-        # Nothing else keeps many residual blocks from adding up to large values (ESRGAN, section 3.1).
+        # Small weights keep the sum of many residual blocks from growing (ESRGAN, section 3.1).
         for block in self.body:
             block.conv1.weight *= 0.1
             block.conv2.weight *= 0.1
@@ -73,11 +73,11 @@ class MSRResNet(nn.Module):
         return self._enlarge(self._extract(lr), lr)
 
     def features(self, lr: Tensor) -> Tensor:
-        """All that happens in LR, and the image: N x 3 x H x W -> N x (C+3) x H x W."""
+        """The LR part, with the image appended: N x 3 x H x W -> N x (C+3) x H x W."""
         return torch.cat([self._extract(lr), lr], dim=1)
 
     def reconstruct(self, features: Tensor) -> Tensor:
-        """All that happens after: N x (C+3) x H x W -> N x 3 x sH x sW."""
+        """The rest: N x (C+3) x H x W -> N x 3 x sH x sW."""
         return self._enlarge(features[:, :-3], features[:, -3:])
 
     def _extract(self, lr: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class MSRResNet(nn.Module):
 
     @property
     def arguments(self) -> dict[str, int]:
-        """The constructor's, which rebuild this network."""
+        """Of the constructor: they rebuild the network."""
         return {"scale": self.scale, "blocks": self.blocks, "channels": self.channels}
 
     @property
@@ -99,16 +99,16 @@ class MSRResNet(nn.Module):
 
     @property
     def upsample_radius(self) -> int:
-        """The part of `receptive_radius` that `reconstruct` has, in LR pixels."""
+        """The part of `receptive_radius` that is due to `reconstruct`, in LR pixels."""
         return upsample_radius(self.factors, 2)
 
     @torch.no_grad()
     def for_inference(self) -> "MSRResNet":
-        """A copy that computes the same in less time; it is in eval mode and can't be trained."""
+        """A fused copy in eval mode: the same function, faster, not trainable."""
         copied = copy.deepcopy(self).eval()
         copied.head = FusedConv(copied.head[0], SLOPE)
         copied.body = nn.Sequential(*(FusedBlock(FusedConv(b.conv1, 0.0), FusedConv(b.conv2)) for b in copied.body))
-        # A shuffle and a leaky ReLU may change places.
+        # Pixel shuffle and leaky ReLU commute.
         fused = [FusedConv(layer, SLOPE) if isinstance(layer, nn.Conv2d) else layer for layer in copied.upsample]
         copied.upsample = nn.Sequential(*(layer for layer in fused if not isinstance(layer, nn.LeakyReLU)))
         copied.tail = nn.Sequential(FusedConv(copied.tail[0], SLOPE), copied.tail[2])

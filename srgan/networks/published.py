@@ -1,7 +1,6 @@
-"""Weights that other projects published for SRGAN's generator, under the names and in the ranges of the networks here.
+"""Published weights of other SRGAN projects, converted to the networks of this one.
 
-What is known of each is the names and shapes of its tensors, and its images' ranges; all take RGB, LR in [0, 1] unless
-it says otherwise. Nothing here is their code.
+Each is described by the names of its tensors and the value ranges of its images (RGB; LR in [0, 1] unless stated).
 """
 
 import re
@@ -15,20 +14,20 @@ PLAIN = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
 class Published(NamedTuple):
-    """How a project's generator differs from the network here that computes the same."""
+    """How another project's generator maps to a network of this one."""
 
     project: str
     architecture: str
-    mark: str  # a tensor that no other project has
-    names: dict[str, str]  # patterns of their names -> ours; {conv} and {bn} stand for the places after all blocks
-    last: str | None = None  # our name of the last convolution, if its output y is in [0, 1] and has to be 2y - shift
+    mark: str  # a tensor name that only this project has
+    names: dict[str, str]  # regular expression -> name here; {conv} and {bn}: the indices after the last block
+    last: str | None = None  # the last convolution, if its output y is in [0, 1]: it becomes 2y - shift
     shift: int = 1
-    tanh: bool = False  # its output goes through a tanh, into [-1, 1] (or [0, 1], which comes to the same)
-    normalisation: tuple[tuple[float, ...], tuple[float, ...]] = PLAIN  # mean and deviation of its input
+    tanh: bool = False  # the output is a tanh, or (tanh + 1) / 2
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] = PLAIN  # mean and standard deviation of LR
 
 
 PUBLISHED = [
-    # SRResNet_x4 and SRGAN_x4: no biases before a batch norm, output clamped to [0, 1].
+    # SRResNet_x4, SRGAN_x4: convolutions before a batch norm have no bias; the output is clamped to [0, 1].
     Published(
         "Lornatang/SRGAN-PyTorch",
         "SRResNet",
@@ -67,7 +66,7 @@ PUBLISHED = [
         },
         tanh=True,
     ),
-    # SRResNet, and SRGAN's generator, which holds one as `net`: LR normalised as ImageNet's, tanh.
+    # SRResNet, and SRGAN's generator, which wraps one as `net`: LR normalised with ImageNet's mean and deviation, tanh.
     Published(
         "sgrvinod/a-PyTorch-Tutorial-to-Super-Resolution",
         "SRResNet",
@@ -88,7 +87,7 @@ PUBLISHED = [
         tanh=True,
         normalisation=IMAGENET,
     ),
-    # MSRResNet and MSRGAN: not clamped, nominally [0, 1].
+    # MSRResNet, MSRGAN: output nominally in [0, 1], not clamped.
     Published(
         "XPixelGroup/BasicSR",
         "MSRResNet",
@@ -102,20 +101,20 @@ PUBLISHED = [
             r"conv_last\.": "tail.2.",
         },
         last="tail.2",
-        shift=0,  # MSRResNet here shifts the image to which it adds this
+        shift=0,  # it is added to the enlarged image, which carries the shift
     ),
 ]
 
 
 def recognise(tensors: dict[str, Tensor]) -> Published | None:
-    """The project whose names these are; None for any other's, and this one's."""
+    """The project to which these names belong, if it is one of `PUBLISHED`."""
     return next((published for published in PUBLISHED if published.mark in tensors), None)
 
 
 def convert(tensors: dict[str, Tensor], published: Published) -> dict[str, Tensor]:
-    """A published generator's tensors under the names here; those of names that it shouldn't have keep theirs.
+    """Rename a published generator's tensors, add missing biases, and scale the last convolution to [-1, 1].
 
-    The output's range becomes [-1, 1] where that takes no more than other weights in the last convolution.
+    Unknown names are kept, so that strict loading reports them.
     """
     places = [int(name.split(".")[1]) for name in tensors if re.match(r"(trunk|residual_blocks)\.\d+\.", name)]
     blocks = max(places) + 1 if places else 5

@@ -1,4 +1,4 @@
-"""Files of named tensors, read without trust: nothing in them is executed, and they take no more memory than disk."""
+"""Reading tensor files that may be hostile: nothing in them is executed, memory stays within the file's size."""
 
 import pickle
 import reprlib
@@ -13,28 +13,27 @@ from torch import Tensor
 
 from srgan.common.errors import UserError, describe
 
-# Of weights, and of batch norm's counters.
+# Weights, and the counters of batch norm (int64).
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64)
 
-# Keys under which training scripts store a network's state dict, the outer ones first; "exported" is this project's.
+# Keys under which checkpoints hold a state dict, outer ones first; "stage" and "exported" are this project's.
 WRAPPERS = ("stage", "exported", "model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
 
 
 class TensorFile(NamedTuple):
-    """What a file of tensors holds."""
+    """The contents of a tensor file."""
 
     tensors: dict[str, Tensor]
-    metadata: dict[str, str]  # facts beside them: of safetensors its own, of a checkpoint the generator's config
+    metadata: dict[str, str]  # of safetensors; of a training checkpoint its config's `generator` section
 
 
 def read_tensor_file(path: Path) -> TensorFile:
-    """Read the named tensors of a .safetensors or a pickled file, on the CPU, in the dtypes of the file.
+    """Read a .safetensors file or a pickled state dict onto the CPU, in the file's dtypes.
 
-    A training checkpoint gives its generator; a dict under one of the keys of `WRAPPERS` gives that.
+    A training checkpoint yields its generator, a dict with a key of `WRAPPERS` what is under that key.
 
     Raises:
-        UserError: no such file; it is damaged, or holds anything but finite dense tensors of floats (or int64) that
-            are all really there.
+        UserError: there is no such file, it is damaged, or it holds anything but finite dense tensors of `DTYPES`.
     """
     if not path.is_file():
         raise UserError(f"{path}: expected a file of tensors, found {'a folder' if path.is_dir() else 'nothing'}")
@@ -47,7 +46,7 @@ def read_tensor_file(path: Path) -> TensorFile:
             "expected the `state_dict()` of a network"
         ) from error
     except Exception as error:
-        # Both readers raise what they like at damaged or malicious bytes.
+        # Damaged or malicious bytes can raise anything.
         raise UserError(f"{path}: damaged, or no file of tensors: {describe(error)}") from error
     if problem:
         raise UserError(f"{path}: {problem}")
@@ -60,17 +59,17 @@ def _read_safetensors(path: Path) -> TensorFile:
 
 
 def _unpickle(path: Path) -> TensorFile:
-    """The state dict in a file of `torch.save`, out of the dicts that commonly wrap one."""
+    """The state dict in a file of `torch.save`, without the dicts that wrap it."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
     if zipped:
-        # torch.save never compresses, and what is compressed unpacks to a thousand times its size.
+        # torch.save doesn't compress, and a compressed file can unpack to a thousand times its size.
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > path.stat().st_size:
             raise ValueError(f"a compressed archive that unpacks to {unpacked / 1e6:,.1f} MB")
     with warnings.catch_warnings():
-        # They are of kinds of tensors that are refused below.
+        # About kinds of tensors that are refused below.
         warnings.simplefilter("ignore")
         state = torch.load(path, map_location="cpu", weights_only=True)
     config = state.get("config") if isinstance(state, dict) else None
@@ -82,7 +81,7 @@ def _unpickle(path: Path) -> TensorFile:
 
 
 def _problem(state: Any, size: int) -> str | None:
-    """Why this isn't a state dict that can be used, if so; `size` is that of its file in bytes."""
+    """What is wrong with an alleged state dict, if anything; `size` is its file's in bytes."""
     if not isinstance(state, dict):
         return f"expected named tensors, found {type(state).__name__}"
     for name, tensor in state.items():
@@ -93,12 +92,12 @@ def _problem(state: Any, size: int) -> str | None:
             return f"{name} is {kind}, expected dense numbers of 16, 32 or 64 bits"
         if tensor.nbytes > tensor.untyped_storage().nbytes():
             return f"{name} of shape {tuple(tensor.shape)} has fewer values in the file than its shape says"
-    # Many views of one storage would be copied into as many weights.
+    # Views that share a storage would each become a copy.
     total = sum(tensor.nbytes for tensor in state.values())
     if total > size:
         return f"its tensors claim {total / 1e6:,.1f} MB in a file of {size / 1e6:,.1f} MB"
     for name, tensor in state.items():
-        # Weights are computed in fp32: what overflows there is infinite.
+        # Networks run in fp32, where large fp64 values are infinite.
         if not tensor.float().isfinite().all():
             return f"{name} holds infinite values or NaN: the training that made it failed"
     return None

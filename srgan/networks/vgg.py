@@ -20,17 +20,17 @@ CHANNELS = (64, 128, 256, 512, 512)
 class VGGFeatures(nn.Module):
     """phi_{i,j}: the j-th convolution, after its activation, before the i-th max-pool of VGG19.
 
-    Frozen, always in eval mode, cut off after its layer. In: N x 3 x H x W, RGB in [-1, 1]; ImageNet's normalisation
-    happens inside. Out: N x C_i x H/2^(i-1) x W/2^(i-1).
+    Frozen, always in eval mode, without the layers above. In: N x 3 x H x W, RGB in [-1, 1], which is normalised with
+    ImageNet's statistics here. Out: N x C_i x H/2^(i-1) x W/2^(i-1).
 
     Args:
         layer: "vgg22" for phi_{2,2}, "vgg54" for phi_{5,4}, and so on.
-        weights: "imagenet" (torchvision's, downloaded once to its cache), "random" (seeded, for tests of the path), or
-            a file of tensors under torchvision's names, `features.0.weight` on, pickled or safetensors.
+        weights: "imagenet" (torchvision's, downloaded once to its cache), "random" (seeded, for tests), or a
+            safetensors file or pickled state dict with torchvision's names, `features.0.weight` and so on.
 
     Raises:
-        ValueError: no such layer.
-        UserError: weights that can't be had or lack a layer.
+        ValueError: VGG19 has no such layer.
+        UserError: the weights can't be downloaded or read, or lack a layer.
     """
 
     mean: Tensor
@@ -54,7 +54,7 @@ class VGGFeatures(nn.Module):
 
 
 def parse_layer(layer: str) -> tuple[int, int]:
-    """(i, j) of "vgg22" and its like.
+    """(i, j) of a name such as "vgg22".
 
     Raises:
         ValueError: VGG19 has no such layer.
@@ -66,7 +66,7 @@ def parse_layer(layer: str) -> tuple[int, int]:
 
 
 def _build(block: int, conv: int) -> nn.Sequential:
-    """torchvision's `vgg19().features` as far as the layer, and no further: the whole network is 575 MB."""
+    """torchvision's `vgg19().features` up to the layer; the whole network has 575 MB of weights."""
     layers: list[nn.Module] = []
     channels = 3
     for i in range(block):
@@ -80,7 +80,7 @@ def _build(block: int, conv: int) -> nn.Sequential:
 
 def _weights(network: nn.Module, layer: str, source: str) -> dict[str, Tensor]:
     if source == "random":
-        warnings.warn(f"{layer}: random weights: this loss measures nothing; for tests of the code only", stacklevel=3)
+        warnings.warn(f"{layer}: random weights, for tests only: they measure nothing", stacklevel=3)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(19)
             return {

@@ -1,4 +1,4 @@
-"""Weights files of generators: saved with what rebuilds the network, loaded strictly."""
+"""Saving and loading generators: a weights file holds all that is needed to rebuild its network."""
 
 import re
 import typing
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from srgan.common.errors import UserError, error_context
 from srgan.common.files import whole_file
-from srgan.networks.architectures import ARCHITECTURES, Network, build, describe_network
+from srgan.networks.architectures import ARCHITECTURES, Network, TrainableNetwork, build, describe_network
 from srgan.networks.foreign import OVERLAP, TanhNetwork, load_with_spandrel
 from srgan.networks.published import convert, recognise
 from srgan.networks.released import released_weights
 from srgan.networks.tensors import read_tensor_file
 
 
-def save_weights(generator: Network, path: Path, **facts: object) -> None:
-    """Write a generator's weights as safetensors, atomically, with its architecture and the facts in the metadata.
+def save_weights(generator: TrainableNetwork, path: Path, **facts: object) -> None:
+    """Write a generator's weights as safetensors, atomically; architecture, arguments and facts go into the metadata.
 
     Raises:
-        UserError: they can't be written; the file that stood there is as it was.
+        UserError: the file can't be written; an existing one is unchanged.
     """
     metadata = {name: str(value) for name, value in {**describe_network(generator), **facts}.items()}
     tensors = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
@@ -29,15 +29,16 @@ def save_weights(generator: Network, path: Path, **facts: object) -> None:
         part.write_bytes(safetensors.torch.save(tensors, metadata))
 
 
-def load_generator(path: Path) -> Network:
-    """Rebuild a generator, in eval mode on the CPU, from what is at hand: no config is needed.
+def load_generator(path: Path) -> TrainableNetwork:
+    """Rebuild a generator in eval mode on the CPU; no config is needed.
 
-    Takes released weights (.safetensors), a training checkpoint (.pt), a run folder (its latest weights), or a pickled
-    state dict, under the names that `DistributedDataParallel` or `torch.compile` give it, too; and those of
-    `srgan.networks.published` that are the same function.
+    Args:
+        path: a weights file (.safetensors), a training checkpoint (.pt), a run folder (its latest weights), the name of
+            released weights, or a pickled state dict, also with the prefixes of `DistributedDataParallel` and
+            `torch.compile`. Weights in `srgan.networks.published` load if the network here is the same function.
 
     Raises:
-        UserError: nothing there, not a generator's weights, or keys and shapes that don't fit, by name.
+        UserError: there are no weights, or they don't fit the network: the first tensors that don't are named.
     """
     generator = load_network(path)
     if type(generator) not in ARCHITECTURES.values():
@@ -49,13 +50,14 @@ def load_generator(path: Path) -> Network:
 
 
 def load_network(path: Path, overlap: int = OVERLAP) -> Network:
-    """As `load_generator`, but also what can't be trained here: all of `srgan.networks.published`, and of spandrel.
+    """Like `load_generator`, but for inference: also the rest of `srgan.networks.published`, and spandrel's networks.
 
     Args:
-        overlap: LR pixels by which tiles overlap where it isn't known how far a pixel of the network sees.
+        path: as in `load_generator`.
+        overlap: of tiles, in LR pixels on each side, for networks whose receptive field is unknown.
 
     Raises:
-        UserError: as `load_generator`, or spandrel isn't installed or doesn't know it.
+        UserError: as in `load_generator`, or spandrel is not installed or doesn't recognise the network.
     """
     path = find_weights(path)
     tensors, metadata = read_tensor_file(path)
@@ -63,7 +65,7 @@ def load_network(path: Path, overlap: int = OVERLAP) -> Network:
     if "architecture" in metadata:
         with error_context(str(path)):
             return _load("this project", tensors, *_read_architecture(metadata))
-    # SRGAN's generator in one of them holds SRResNet under this name.
+    # sgrvinod's SRGAN wraps SRResNet in a module of this name.
     bare = {name.removeprefix("net."): tensor for name, tensor in tensors.items()}
     published = recognise(bare)
     if published:
@@ -80,7 +82,7 @@ def load_network(path: Path, overlap: int = OVERLAP) -> Network:
 
 def _load(project: str, tensors: dict[str, Tensor], architecture: str, arguments: dict[str, int]) -> Network:
     try:
-        # Shapes without memory: a file of a few bytes can name a network of any size.
+        # Compared on the meta device, which allocates nothing: a small file can describe a network of any size.
         with torch.device("meta"):
             problems = _misfits(tensors, build(architecture, **arguments).state_dict())
     except ValueError as error:
@@ -114,7 +116,7 @@ def find_weights(path: Path) -> Path:
 
 
 def _read_architecture(metadata: dict[str, str]) -> tuple[str, dict[str, int]]:
-    """Name and arguments out of a file's metadata, which hold other facts as well."""
+    """The architecture's name and arguments in a file's metadata; other entries are ignored."""
     name = metadata["architecture"]
     if name not in ARCHITECTURES:
         raise UserError(f"expected the architecture {' or '.join(ARCHITECTURES)}, found {name[:80]}")
@@ -130,7 +132,7 @@ def _read_architecture(metadata: dict[str, str]) -> tuple[str, dict[str, int]]:
 
 
 def _guess_arguments(tensors: dict[str, Tensor]) -> dict[str, int]:
-    """SRResNet's or MSRResNet's from names and shapes, for files that don't say them."""
+    """The arguments of SRResNet or MSRResNet, from names and shapes, for files whose metadata lack them."""
     head = tensors.get("head.0.weight")
     shuffles = [t for name, t in tensors.items() if name.startswith("upsample.") and t.ndim == 4]
     if head is None or not head.ndim or not shuffles:
@@ -143,7 +145,7 @@ def _guess_arguments(tensors: dict[str, Tensor]) -> dict[str, int]:
 
 
 def _misfits(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
-    """What keeps tensors from being a network's state, whose own may be on the meta device."""
+    """How tensors differ from a network's own state in name, shape or kind; the latter may be on the meta device."""
     problems = [f"lacks {name}" for name in own if name not in tensors]
     problems += [f"has an unknown {name}" for name in tensors if name not in own]
     for name in sorted(own.keys() & tensors.keys()):
