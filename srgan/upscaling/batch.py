@@ -1,8 +1,8 @@
-"""Upscaling pictures by the folder: file by file, and one bad file never stops the others."""
+"""Upscaling batches of pictures and films, file by file; one bad file never stops the others."""
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from srgan.common.errors import UserError
 from srgan.common.files import printable, remove_leftovers
 from srgan.data.resize import imresize
 from srgan.upscaling.comparison import compare_with_bicubic, page_figure, write_comparison, write_page
-from srgan.upscaling.jobs import Job, comparison_path
-from srgan.upscaling.metadata import is_result
+from srgan.upscaling.films import is_film, upscale_film
+from srgan.upscaling.jobs import Job, comparison_path, is_own_result
 from srgan.upscaling.pictures import TIFF, Picture, check_format, read_picture, write_picture
 from srgan.upscaling.upscaler import Upscaler
 
@@ -52,16 +52,16 @@ def run(
     done, skipped, figures = 0, 0, []
     for job in tqdm(parallel.shard(jobs), unit="image", disable=len(jobs) == 1 or None):
         with _reporting(errors):
-            source = result = None
+            pictures = None
             if skip_existing and job.target.exists():
                 skipped += 1
-                if page:
-                    source, result = read_picture(job.source), read_picture(job.target)
+                if page and not is_film(job.source):
+                    pictures = read_picture(job.source), read_picture(job.target)
             else:
-                source, result = _upscale_file(upscaler, job, scale)
+                pictures = _upscale_file(upscaler, job, scale)
                 done += 1
-            if page:
-                comparison = compare_with_bicubic(source, result, printable(job.source.name), scale)
+            if page and pictures:
+                comparison = compare_with_bicubic(*pictures, printable(job.source.name), scale)
                 write_comparison(comparison_path(job.target), comparison)
                 figures.append(page_figure(comparison))
     reported = len(errors)
@@ -78,10 +78,14 @@ def run(
     return len(errors)
 
 
-def _upscale_file(upscaler: Upscaler, job: Job, scale: int) -> tuple[Picture, Picture]:
-    """Upscale one file; its picture and the result."""
-    if job.target.exists() and not is_result(job.target):
+def _upscale_file(upscaler: Upscaler, job: Job, scale: int) -> tuple[Picture, Picture] | None:
+    """Upscale one file; its picture and the result, or None for a film."""
+    if job.target.exists() and not is_own_result(job.target):
         raise UserError(f"{job.target} is there and is no result of this program: move it, or take another --out")
+    if is_film(job.source):
+        progress = partial(tqdm, desc=printable(job.source.name), unit="frame", leave=False, disable=None)
+        upscale_film(job.source, job.target, partial(_upscale_frame, upscaler, scale), progress)
+        return None
     all_pages = job.target.suffix.lower() in TIFF
     source = read_picture(job.source, all_pages, MOST_FRAME_PIXELS / upscaler.scale**2)
     check_format(job.target, source, scale)
@@ -99,15 +103,21 @@ def upscale_picture(upscaler: Upscaler, picture: Picture, name: str, scale: int)
     """
     progress = partial(tqdm, desc=name, leave=False, delay=2, disable=None)
 
-    def upscale(frame: np.ndarray) -> np.ndarray:
-        result = upscaler.upscale(frame, partial(progress, unit="tile") if len(picture.frames) == 1 else iter)
-        return result if scale == upscaler.scale else imresize(result, scale / upscaler.scale)
-
-    frames = picture.frames if len(picture.frames) == 1 else progress(picture.frames, unit="frame")
     try:
-        return Picture([upscale(frame) for frame in frames], picture.metadata)
+        if len(picture.frames) == 1:
+            frames = [_upscale_frame(upscaler, scale, picture.frames[0], partial(progress, unit="tile"))]
+        else:
+            frames = [_upscale_frame(upscaler, scale, frame) for frame in progress(picture.frames, unit="frame")]
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
+    return Picture(frames, picture.metadata)
+
+
+def _upscale_frame(
+    upscaler: Upscaler, scale: int, frame: np.ndarray, progress: Callable[[Iterable], Iterable] = iter
+) -> np.ndarray:
+    result = upscaler.upscale(frame, progress)
+    return result if scale == upscaler.scale else imresize(result, scale / upscaler.scale)
 
 
 def _announce(job: Job, picture: Picture, scale: int) -> None:

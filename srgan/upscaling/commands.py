@@ -15,7 +15,7 @@ from srgan.upscaling.upscaler import TILE, Upscaler
 
 @command
 def upscale() -> int:
-    """Upscale pictures: files, folders or patterns; without any, a photograph that comes with scikit-image."""
+    """Upscale pictures (files, folders, patterns) and films; without any, a photograph that comes with scikit-image."""
     parser = argparse.ArgumentParser(description=upscale.__doc__)
     parser.add_argument("pictures", nargs="*", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--out", type=Path, default="results/demo", help="folder, or the file of one (%(default)s)")

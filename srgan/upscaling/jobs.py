@@ -10,6 +10,7 @@ from typing import NamedTuple
 from srgan.common.errors import UserError
 from srgan.common.images import EXTENSIONS, list_images, open_image, read_rgb, write_image
 from srgan.data.resize import imresize
+from srgan.upscaling import films
 from srgan.upscaling.metadata import is_result
 from srgan.upscaling.pictures import OPTIONS
 
@@ -31,6 +32,7 @@ class Inputs:
     def describe_left_out(self) -> str:
         """Such as "3 .pdf (save their pages as images), 1 .txt, 2 folder(s) (--recursive looks into them)"."""
         hints = {".pdf": " (save their pages as images)", "folder(s)": " (--recursive looks into them)"}
+        hints |= dict.fromkeys(films.EXTENSIONS, " (films have to be named)")
         return ", ".join(f"{count} {kind}{hints.get(kind, '')}" for kind, count in sorted(self.left_out.items()))
 
 
@@ -43,13 +45,14 @@ class Job(NamedTuple):
 
 def names_file(out: Path) -> bool:
     """Whether --out means the file of one result, by its extension, rather than a folder."""
-    return out.suffix.lower() in OPTIONS.keys() | EXTENSIONS and not out.is_dir()
+    return out.suffix.lower() in OPTIONS.keys() | EXTENSIONS | films.EXTENSIONS and not out.is_dir()
 
 
 def find_inputs(names: Sequence[str], recursive: bool = False) -> Inputs:
     """The picture files that files, folders and patterns name, each once; names of nothing are kept, to be reported.
 
-    In folders these are files with an image's extension, and those without any that open as an image.
+    In folders these are files with an image's extension, and those without any that open as an image. Films are taken
+    only if they are named, since each takes hours.
 
     Raises:
         UserError: none of the names leads to a picture file.
@@ -125,7 +128,7 @@ def plan(files: Sequence[InputFile], out: Path, scale: int, suffix: str | None =
 
     Args:
         out: a folder; or, for one picture, a file with the extension of a format.
-        suffix: the format, such as ".png", which is the default where `out` is a folder.
+        suffix: the format of pictures, such as ".png", which is the default where `out` is a folder.
 
     Raises:
         UserError: `out` is a file, and there are several pictures, or its format isn't written or isn't `suffix`, or
@@ -134,20 +137,25 @@ def plan(files: Sequence[InputFile], out: Path, scale: int, suffix: str | None =
     if names_file(out):
         if len(files) > 1:
             raise UserError(f"--out {out}: expected a folder for {len(files)} pictures, found the name of a file")
-        if out.suffix.lower() not in OPTIONS:
-            raise UserError(f"--out {out}: expected a name that ends in one of {' '.join(OPTIONS)}, or a folder")
-        if suffix and OPTIONS[suffix] != OPTIONS[out.suffix.lower()]:
+        formats = films.RESULTS if films.is_film(files[0].path) else OPTIONS
+        if out.suffix.lower() not in formats:
+            raise UserError(f"--out {out}: expected a name that ends in one of {' '.join(formats)}, or a folder")
+        if suffix and formats is OPTIONS and OPTIONS[suffix] != OPTIONS[out.suffix.lower()]:
             raise UserError(f"--out {out} and --format {suffix[1:]} are two formats: leave one of them out")
         if out.exists() and files[0].path.exists() and out.samefile(files[0].path):
             raise UserError(f"--out {out} is the picture itself: take another name")
         return [Job(files[0].path, out)]
-    ending = f"_x{scale}{suffix or '.png'}"
-    jobs = [
-        Job(file.path, out / name.with_name(name.name + ending))
-        for file, name in zip(files, _unique_names(files), strict=True)
-    ]
+    jobs = []
+    for file, name in zip(files, _unique_names(files), strict=True):
+        ending = films.result_suffix(file.path) if films.is_film(file.path) else suffix or ".png"
+        jobs.append(Job(file.path, out / name.with_name(f"{name.name}_x{scale}{ending}")))
     targets = {_identity(path) for job in jobs for path in (job.target, comparison_path(job.target))}
-    return [job for job in jobs if _identity(job.source) not in targets or not is_result(job.source)]
+    return [job for job in jobs if _identity(job.source) not in targets or not is_own_result(job.source)]
+
+
+def is_own_result(path: Path) -> bool:
+    """Whether a file is a result of this program, picture or film, by its mark."""
+    return films.is_film_result(path) if films.is_film(path) else is_result(path)
 
 
 def _unique_names(files: Sequence[InputFile]) -> list[Path]:
