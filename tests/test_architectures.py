@@ -32,6 +32,14 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 
 @each_network
+def test_weights_load_without_importing_the_compiler(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A normal distribution on the meta device takes over a second, for imports; no value of it is ever used."""
+    monkeypatch.setattr(torch.Tensor, "normal_", lambda *_, **__: pytest.fail("drawn on the meta device"))
+    with torch.device("meta"):
+        assert build(name, scale=4, blocks=1, channels=4).tail is not None
+
+
+@each_network
 @pytest.mark.parametrize(("scale", "size"), [(2, (7, 12)), (3, (5, 8)), (4, (13, 6)), (8, (3, 5))])
 def test_any_size_is_scaled(name: str, scale: int, size: tuple[int, int]) -> None:
     generator, lr = network(name, scale), torch.rand(2, 3, *size)

@@ -172,6 +172,9 @@ def icnr_(weight: Tensor, factor: int) -> Tensor:
     Without it the sub-pixels start from unrelated filters and the network draws a checkerboard (Aitken et al., 2017,
     "Checkerboard artifact free sub-pixel convolution"). In place; returns the weight.
     """
+    if weight.is_meta:
+        # No values to fill, and on this device the lines below would import half of torch's compiler: over a second.
+        return weight
     group = weight[:: factor**2].clone()
     nn.init.kaiming_normal_(group)
     return weight.copy_(group.repeat_interleave(factor**2, dim=0))

@@ -53,7 +53,8 @@ class MSRResNet(nn.Module):
         self.tail = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(SLOPE), nn.Conv2d(channels, 3, 3, padding=1)
         )
-        self._initialise()
+        if not self.head[0].weight.is_meta:  # see `icnr_`
+            self._initialise()
 
     @torch.no_grad()
     def _initialise(self) -> None:
