@@ -6,6 +6,7 @@ from importlib import import_module
 
 COMMANDS = {
     "upscale": ("srgan.upscaling.commands", "upscale pictures (demo.py)"),
+    "app": ("srgan.upscaling.app", "open a page to drop pictures on (app.py)"),
     "test": ("srgan.evaluation.commands", "score weights on benchmark images (test.py)"),
     "pretrain": ("srgan.training.commands", "train SRResNet, the generator, by a content loss (pretrain.py)"),
     "train": ("srgan.training.commands", "train SRGAN, from a pretrained generator (train.py)"),

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,6 @@ from scripts.rating import main
 from srgan.data.resize import imresize
 
 MARKS = {"nearest": 1, "bicubic": 2, "sharp": 4, "HR": 5}
-BROWSER = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 DESK = {"viewport": {"width": 1000, "height": 600}}
 TELEPHONE = {"viewport": {"width": 390, "height": 600}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 
@@ -72,18 +68,6 @@ def make(run: Run, folder: Path, tmp_path: Path) -> Callable[..., tuple[dict, di
         return json.loads(page), json.loads((out / "key.json").read_text(encoding="utf-8"))
 
     return make
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (requirements-dev.txt)")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if not program:
-        pytest.skip("needs chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=BROWSER.split())
-        yield browser
-        browser.close()
 
 
 # Time goes on by a second for each picture looked at.

@@ -1,0 +1,227 @@
+"""The page of `app.py` and `srgan app`: drop pictures on it, compare them with bicubic, download the results."""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from srgan.common.errors import UserError, command
+from srgan.common.images import image_size, write_image
+from srgan.common.precision import FORMATS
+from srgan.networks.interpolate import load_with_strength
+from srgan.networks.released import released_weights
+from srgan.upscaling.comparison import compare_with_bicubic
+from srgan.upscaling.pictures import OPTIONS, TIFF, Picture, check_format, read_picture, write_picture
+from srgan.upscaling.upscaler import Upscaler
+
+# Uploads are deleted after an hour, results when the page is closed, and all of them when the program ends.
+CLEAN_EVERY, KEEP_FOR = 60, 3600
+MOST_PICTURES = 20
+
+STYLE = """
+.gradio-container { max-width: 900px !important; margin: 0 auto; }
+footer { display: none !important; }
+"""
+# Gradio's upload takes no pasted pictures.
+PASTE = """<script>
+document.addEventListener("paste", event => {
+  const input = document.querySelector("#pictures input[type=file]");
+  if (!input || !event.clipboardData.files.length) return;
+  input.files = event.clipboardData.files;
+  input.dispatchEvent(new Event("change", {bubbles: true}));
+});
+</script>"""
+
+
+class Cancelled(Exception):
+    """The user doesn't want it any more."""
+
+
+@command
+def app() -> None:
+    """Open a page to drop pictures on, for this machine alone unless --host says otherwise."""
+    parser = argparse.ArgumentParser(description=app.__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (%(default)s)")
+    parser.add_argument("--port", type=int, default=7860, help="(%(default)s)")
+    parser.add_argument("--megapixels", type=float, default=16, help="the largest picture, upload (%(default)s)")
+    parser.add_argument("--queue", type=int, default=8, help="how many may wait (%(default)s)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
+    args = parser.parse_args()
+    # A termination, too, shall delete what users have sent.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="srgan-") as folder:
+        # Gradio reads them when it is imported.
+        os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
+        page = build_page(Path(folder), args.device, args.precision, args.megapixels * 1e6)
+        page.queue(max_size=args.queue, default_concurrency_limit=1)
+        try:
+            page.launch(
+                server_name=args.host,
+                server_port=args.port,
+                max_file_size="100mb",
+                footer_links=[],
+                css=STYLE,
+                head=PASTE,
+            )
+        except OSError as error:
+            raise UserError(
+                f"--port: {args.port} is taken on {args.host}: close the other program, or choose"
+            ) from error
+
+
+def build_page(folder: Path, device: str, precision: str, most_pixels: float) -> Any:
+    """Gradio's `Blocks`; uploads and results go into subfolders of `folder`.
+
+    Raises:
+        UserError: Gradio or the released weights are missing.
+    """
+    try:
+        import gradio as gr
+    except ImportError as error:
+        raise UserError('the page needs Gradio: pip install "gradio>=6"') from error
+    weights = released_weights()
+    if not weights:
+        raise UserError("expected released weights, such as weights/srgan_x4.safetensors, found none")
+    default = "srgan" if "srgan" in weights else next(iter(weights))
+    cancelled: set[str] = set()
+
+    @lru_cache(maxsize=2)
+    def upscaler(name: str, strength: float) -> Upscaler:
+        network = weights[name] if strength == 1 else load_with_strength(weights[name], strength)
+        return Upscaler(network, device, precision)
+
+    def has_strength(name: str) -> bool:
+        return name.replace("srgan", "srresnet") in weights.keys() - {name}
+
+    def upscale(files: list[str] | None, name: str, strength: float, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+        if not files:
+            raise gr.Error("Drop a picture first.", title="No picture")
+        if len(files) > MOST_PICTURES:
+            gr.Warning(f"The first {MOST_PICTURES} of {len(files)} pictures are taken.", title="Left out")
+        session = str(request.session_hash)
+        forget(session)
+        cancelled.discard(session)
+        progress(0, "loading the weights")
+        try:
+            network = upscaler(name, strength if has_strength(name) else 1)
+        except UserError as error:
+            raise gr.Error(str(error)) from error
+        paths, results = [Path(file) for file in files[:MOST_PICTURES]], []
+        for i, path in enumerate(paths):
+
+            def report(share: float, i: int = i, path: Path = path, started: float = time.monotonic()) -> None:
+                if session in cancelled:
+                    raise Cancelled
+                which = f" ({i + 1} of {len(paths)})" if len(paths) > 1 else ""
+                left = f", {(time.monotonic() - started) * (1 / share - 1):.0f} s left" if share else ""
+                progress((i + share) / len(paths), f"{path.name}{which}{left}")
+
+            try:
+                results.append(upscale_file(network, path, folder / session, most_pixels, report))
+                yield list(results)
+            except UserError as error:
+                gr.Warning(str(error).replace(str(path), path.name), title="Left out", duration=None)
+            except Cancelled:
+                break
+        yield list(results)
+
+    def cancel(request: gr.Request) -> None:
+        cancelled.add(str(request.session_hash))
+
+    def forget(session: str) -> None:
+        shutil.rmtree(folder / session, ignore_errors=True)
+
+    def leave(request: gr.Request) -> None:
+        cancel(request)
+        forget(str(request.session_hash))
+
+    with gr.Blocks(title="Upscale pictures", delete_cache=(CLEAN_EVERY, KEEP_FOR), analytics_enabled=False) as page:
+        gr.Markdown(
+            "# Upscale pictures\nFour times as wide and high. A picture comes back in its own format, with its "
+            f"metadata. Up to {most_pixels / 1e6:g} megapixels each. Results are deleted when you close the page, "
+            "and what you sent after an hour."
+        )
+        files = gr.File(label="Drop, paste or choose pictures", file_count="multiple", elem_id="pictures", height=180)
+        with gr.Row():
+            names = gr.Dropdown(list(weights), value=default, label="Weights", min_width=240)
+            strength = gr.Slider(
+                0,
+                1,
+                value=1,
+                step=0.05,
+                label="Strength",
+                info="0 soft and faithful, 1 crisp",
+                visible=has_strength(default),
+                min_width=240,
+            )
+        with gr.Row():
+            go = gr.Button("Upscale", variant="primary")
+            stop = gr.Button("Cancel")
+        results = gr.State([])
+
+        @gr.render(inputs=results)
+        def show(results: list[dict[str, Any]]) -> None:
+            for result in results:
+                label = f"{result['name']}, bicubic | upscaled; {result['note']}"
+                gr.ImageSlider(result["pair"], label=label, interactive=False, buttons=["fullscreen"])
+                gr.DownloadButton(f"Download {result['target'].name}", result["target"])
+
+        names.change(lambda name: gr.Slider(visible=has_strength(name)), names, strength)
+        work = go.click(upscale, [files, names, strength], results, show_progress_on=files)
+
+        stop.click(cancel, queue=False, cancels=[work])
+        page.unload(leave)
+    return page
+
+
+def upscale_file(
+    upscaler: Upscaler, path: Path, folder: Path, most_pixels: float, report: Callable[[float], None]
+) -> dict[str, Any]:
+    """Upscale a picture file into a new subfolder, in its own format, or PNG where that isn't written.
+
+    Args:
+        report: is told how much is done, 0 to 1, and may raise to stop it.
+
+    Returns:
+        name, target (the file), pair (files: bicubic and the result, the middle of large ones), note (the sizes).
+
+    Raises:
+        UserError: it can't be read, has too many pixels, or its format can't hold the result.
+    """
+    report(0)
+    width, height = image_size(path)
+    if width * height > most_pixels:
+        raise UserError(
+            f"{path}: {width} x {height} are {width * height / 1e6:.1f} megapixels; "
+            f"up to {most_pixels / 1e6:g} are taken here"
+        )
+    suffix = path.suffix.lower() if path.suffix.lower() in OPTIONS else ".png"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = Path(tempfile.mkdtemp(dir=folder)) / f"{path.stem}_x{upscaler.scale}{suffix}"
+    source = read_picture(path, suffix in TIFF, most_pixels)
+    check_format(target, source, upscaler.scale)
+    frames = []
+    for i, frame in enumerate(source.frames):
+
+        def progress(tiles: Iterable, i: int = i) -> Iterator:
+            tiles = list(tiles)
+            for k, tile in enumerate(tiles):
+                report((i + k / len(tiles)) / len(source.frames))
+                yield tile
+
+        frames.append(upscaler.upscale(frame, progress))
+    result = Picture(frames, source.metadata)
+    write_picture(target, result)
+    comparison = compare_with_bicubic(source, result, path.name, upscaler.scale)
+    pair = [target.parent / f"{path.stem}_{side}.png" for side in ("bicubic", "result")]
+    for file, image in zip(pair, (comparison.bicubic, comparison.result), strict=True):
+        write_image(file, image)
+    return {"name": path.name, "target": target, "pair": tuple(pair), "note": comparison.note}
