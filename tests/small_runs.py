@@ -68,9 +68,11 @@ def write_config(folder: Path, photographs: Path, script: str = "pretrain", **se
     return path
 
 
-def trainer(config: Path, runs: Path, *overrides: str, script: str = "pretrain", **options: bool) -> Trainer:
+def trainer(
+    config: Path, runs: Path, *overrides: str, script: str = "pretrain", device: str = "cpu", **options: bool
+) -> Trainer:
     config_type, stage_type = KINDS[script]
-    return Trainer(load_config(config_type, config, overrides), stage_type, torch.device("cpu"), runs, **options)
+    return Trainer(load_config(config_type, config, overrides), stage_type, torch.device(device), runs, **options)
 
 
 @contextmanager
