@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Fetch DIV2K (800 training and 100 validation photographs of 2K, and their bicubic x4 reductions) and unpack it.
+"""Download and unpack DIV2K: 800 training and 100 validation photographs of 2K, with their bicubic x4 reductions.
 
-Run again, it fetches only what is missing: a whole archive is known by its MD5, an unpacked one by its images.
+What is there already is not downloaded again: archives are checked by MD5, unpacked folders by their number of images.
 DIV2K is for academic research only: https://data.vision.ee.ethz.ch/cvl/DIV2K/
 """
 
@@ -16,7 +16,7 @@ from torchvision.datasets.utils import check_integrity, download_url, extract_ar
 
 from srgan.common.errors import UserError, command, describe
 
-TIMEOUT = 60  # seconds without a byte, after which a server is given up
+TIMEOUT = 60  # seconds without a byte from the server
 
 
 class Archive(NamedTuple):
@@ -35,10 +35,10 @@ ARCHIVES = [
 
 
 def fetch(archive: Archive, url: str, root: Path, keep: bool) -> None:
-    """Download, check and unpack one archive into `root`; nothing is done if its images are all there.
+    """Download, check and unpack one archive into `root`, unless all its images are there.
 
     Raises:
-        UserError: no connection, a damaged download, or an archive that doesn't hold what it should.
+        UserError: no connection, a damaged download, or an archive with unexpected content.
     """
     folder = root / archive.folder
     if _images(folder) == archive.images:
@@ -48,7 +48,7 @@ def fetch(archive: Archive, url: str, root: Path, keep: bool) -> None:
     socket.setdefaulttimeout(TIMEOUT)
     try:
         download_url(f"{url}/{archive.name}", root, md5=archive.md5)
-    # `http.client` lets through what a server should not send, `urllib` what is not a URL.
+    # HTTPException: the answer is not HTTP; ValueError: not a URL.
     except (OSError, RuntimeError, HTTPException, ValueError) as error:
         if path.exists() and not check_integrity(path, archive.md5):
             path.unlink()

@@ -1,4 +1,4 @@
-"""Where HR and LR images are found: by the names that datasets give to folders and files; what may mean two things."""
+"""HR and LR images are recognised by the usual names of folders and files; what is ambiguous is refused."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def test_other_scales_are_left_alone(tmp_path: Path) -> None:
     assert found(root, root, scale=4) == ["GTmod12/a <- LRbicx4/a"]
 
 
-def test_root_of_div2k_stands_for_the_split_that_is_wanted(tmp_path: Path) -> None:
+def test_root_of_div2k_gives_the_wanted_split(tmp_path: Path) -> None:
     root = images(tmp_path, "DIV2K_train_HR/0001", "DIV2K_valid_HR/0801", "DIV2K_train_LR_bicubic/X4/0001x4")
     assert found(root, root, training=True) == ["DIV2K_train_HR/0001 <- DIV2K_train_LR_bicubic/X4/0001x4"]
     assert found(root, root) == ["DIV2K_valid_HR/0801"]
@@ -86,19 +86,23 @@ def test_two_folders_by_name(tmp_path: Path) -> None:
 
 
 AMBIGUOUS = {
-    "LR images named": (["HR/a", "LR/a"], "LR", r"LR: LR images, by its name; their HR images are in .*HR"),
-    "no training split": (["X_valid_HR/a"], "", "X_valid_HR: none is for training; name the folder that is meant"),
-    "two training splits": (["A_train_HR/a", "B_train_HR/a"], "", r"A_train_HR, .*B_train_HR: which of them\?"),
-    "two LR folders": (["HR/a", "LR/a", "LR_bicubic/a"], "HR", r"LR, .*LR_bicubic: which of them\? Name both"),
-    "LR inside": (["a", "LR/a"], "", "LR: LR images, by its name, inside .* name the folders that are meant"),
+    "LR images named": (["HR/a", "LR/a"], "LR", r"LR: LR images, by its name; the HR images are in .*HR"),
+    "no training split": (["X_valid_HR/a"], "", "X_valid_HR: none of them for training; name one of them"),
+    "two training splits": (
+        ["A_train_HR/a", "B_train_HR/a"],
+        "",
+        r"A_train_HR, .*B_train_HR: ambiguous; name one of them",
+    ),
+    "two LR folders": (["HR/a", "LR/a", "LR_bicubic/a"], "HR", r"LR, .*LR_bicubic: ambiguous; name both"),
+    "LR inside": (["a", "LR/a"], "", "LR: LR images, by its name, inside .* name the folders of HR images"),
     "a benchmark inside": (["a", "Set5/image_SRF_4/a_SRF_4_LR"], "", "image_SRF_4: LR images, by its name, inside"),
-    "HR, LR and others": (["a_HR", "a_LR", "b"], "", r"images called \*_HR, images called \*_LR, and others: .*b\.png"),
+    "HR, LR and others": (["a_HR", "a_LR", "b"], "", r"besides \*_HR and \*_LR images there are others: .*b\.png"),
     "a missing partner": (["HR/a", "HR/b", "LR/a"], "", r"1 HR images without LR: .*b\.png"),
 }
 
 
 @pytest.mark.parametrize(("names", "folder", "message"), AMBIGUOUS.values(), ids=AMBIGUOUS)
-def test_what_may_mean_two_things_is_refused(tmp_path: Path, names: list[str], folder: str, message: str) -> None:
+def test_ambiguous_folders_are_refused(tmp_path: Path, names: list[str], folder: str, message: str) -> None:
     root = images(tmp_path / "root", *names)
     with pytest.raises(UserError, match=message):
         find_pairs(root / folder, 4, training=True)
@@ -116,15 +120,13 @@ def test_configs_name_pairs_as_folders(tmp_path: Path) -> None:
         "{hr: a, lr: ''}": r"data\.folders(\[0\])?: expected two folders",
         "{hr: a, lq: b}": r"data\.folders(\[0\])?\.lq: unknown key; did you mean data",
         "[5]": r"data\.folders(\[0\])?: expected text, found 5",
-        '"a\\0b"': r"data\.folders: expected a path, found a NUL character",
+        '"a\\0b"': r"data\.folders: expected text without null characters",
     }.items():
         with pytest.raises(UserError, match=message):
             load_config(PretrainConfig, path, [f"data.folders={mistake}"])
 
 
-def test_lr_files_that_a_degradation_makes_needless_are_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lr_files_that_a_degradation_replaces_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = images(tmp_path, "sharp/a", "small/a")
     folders = PairFolders(str(root / "sharp"), str(root / "small"))
     for degradation, count in ((BICUBIC, 0), (Blur(), 1)):
@@ -132,7 +134,7 @@ def test_lr_files_that_a_degradation_makes_needless_are_counted(
         assert capsys.readouterr().err.count("1 LR files are not used") == count
 
 
-# What is held out
+# Held-out images
 
 
 @pytest.fixture
@@ -153,11 +155,11 @@ def test_training_on_validation_images_is_refused(photos: Path, capsys: pytest.C
     copy = photos.parent / "held out" / "copy.png"
     copy.write_bytes((photos / "2.png").read_bytes())
     for held_out in (copy, photos / "2.png"):
-        with pytest.raises(UserError, match=r"1 of the training images are held out for validation: .*2\.png; leave"):
+        with pytest.raises(UserError, match=r"1 training images are also used for validation: .*2\.png; remove"):
             crops(photos, held_out=[held_out])
     assert not (photos.parent / "cache").exists()
     assert len(crops(photos, held_out=[copy], allow_held_out=True)) == 4
-    assert "warning: 1 of the training images are held out" in capsys.readouterr().err
+    assert "warning: 1 training images are also used" in capsys.readouterr().err
     copy.write_bytes(copy.read_bytes() + b"\0")
     assert len(crops(photos, held_out=[copy])) == 4
 
@@ -165,13 +167,13 @@ def test_training_on_validation_images_is_refused(photos: Path, capsys: pytest.C
 def test_config_of_a_run_that_validates_on_its_training_images(photos: Path, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(f"name: x\ndata: {{folders: '{photos}', cache: '{tmp_path / 'cache'}', crop: 32}}\n")
-    with pytest.raises(UserError, match=r"data: 1 of the training images .* data\.allow_validation_images=true"):
+    with pytest.raises(UserError, match=r"data: 1 training images .* data\.allow_validation_images=true"):
         load_photographs(load_config(PretrainConfig, path), [photos / "0.png"])
     config = load_config(PretrainConfig, path, ["data.allow_validation_images=true"])
     assert len(load_photographs(config, [photos / "0.png"])) == 4
 
 
-# What a checkpoint remembers
+# Fingerprints
 
 
 def test_fingerprint_tells_what_has_changed(photos: Path) -> None:
@@ -198,5 +200,5 @@ def test_fingerprint_depends_on_order_and_stays_small() -> None:
     many = [str(i) for i in range(LISTED + 1)]
     assert fingerprint(many)["images"] == []
     assert fingerprint_changes(fingerprint(many), fingerprint([*many, "x"])) == (
-        f"{LISTED + 1} images then, {LISTED + 2} now, not all the same"
+        f"{LISTED + 1} images before, {LISTED + 2} now, not all of them the same"
     )

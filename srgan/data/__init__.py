@@ -1,1 +1,1 @@
-"""From photographs to crops: pairs, degradations, the cache."""
+"""From image files to training crops: pairs, degradations, the cache."""

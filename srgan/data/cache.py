@@ -1,4 +1,4 @@
-"""The cache of decoded photographs: each pair once, memory-mapped."""
+"""The cache of decoded images: every pair is decoded once, into a memory-mapped file."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ Item, Value = TypeVar("Item"), TypeVar("Value")
 
 
 class CachedPair(NamedTuple):
-    """A decoded pair on disk: height x width x 3 bytes of HR, then those of LR, unless that is made for each crop."""
+    """A decoded pair on disk: height x width x 3 bytes of HR, then those of LR if it isn't computed per crop."""
 
     path: Path
     height: int
@@ -35,16 +35,16 @@ class CachedPair(NamedTuple):
         return 3 * (self.height * self.width + lr)
 
     def open(self) -> tuple[np.ndarray | None, np.ndarray]:
-        """(LR or None, HR), memory-mapped: only the pages that a crop touches are read.
+        """(LR or None, HR), uint8 H x W x 3, memory-mapped: only the pages that a crop touches are read.
 
         Raises:
-            UserError: the file is gone, or not of the size that it was written with.
+            UserError: the file is gone or has been cut short.
         """
         try:
             pixels = np.memmap(self.path, np.uint8, mode="r", shape=self.bytes)
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{self.path}: the decoded image is gone: {describe(error)}; run again with --resume to decode it anew"
+                f"{self.path}: the decoded image is gone: {describe(error)}; run again with --resume to decode it again"
             ) from error
         split = self.height * self.width * 3
         hr = pixels[:split].reshape(self.height, self.width, 3)
@@ -54,7 +54,7 @@ class CachedPair(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What the cache knows of a pair before it is decoded: its key, and the HR image's size according to its header."""
+    """A pair before decoding: its key in the cache, and the size of its HR image, read from the file's header."""
 
     key: str
     height: int
@@ -62,28 +62,28 @@ class Source(NamedTuple):
 
 
 class PairCache:
-    """Decodes each pair once into a file of its own under `folder`, and finds it there the next time.
+    """Decodes each pair once, into a file of its own in `folder`, and reuses that file from then on.
 
-    A file's name holds a digest of what it depends on (the paths, sizes and mtimes of the image files, the scale, the
-    preparation and the degradation) and the size of its images. So a changed image is decoded anew, and two runs that
-    build at once only do the same work twice, since a file appears under its name when it is whole.
+    The file's name contains the image size and a digest of everything else that determines its content: the paths,
+    sizes and mtimes of the image files, the scale, the preparation and the degradation. A changed image is therefore
+    decoded again. Two runs can build one cache at the same time, since a file only gets its name once it is complete.
     """
 
     def __init__(self, folder: Path, scale: int) -> None:
         self.folder, self.scale = folder, scale
 
     def build(self, pairs: Sequence[ImagePair], crop: int, strict: bool = False) -> dict[ImagePair, CachedPair]:
-        """The decoded pairs, without the images that are smaller than the crop or can't be read.
+        """Decode the pairs that aren't cached yet. Images that are unreadable or smaller than the crop are left out.
 
         Raises:
-            UserError: not enough disk, nothing left, or (strict) an image that can't be read.
+            UserError: the disk is too small, no image is left, or (if strict) an image can't be read.
         """
         cached = self._scan()
-        sources = for_each(dict.fromkeys(pairs), self._source, strict)
+        sources = _for_each(dict.fromkeys(pairs), self._source, strict)
         large = {pair: source for pair, source in sources.items() if min(source.height, source.width) >= crop}
         new = {pair: source for pair, source in large.items() if source.key not in cached}
         self._check_space(new)
-        decoded = for_each(new, lambda pair: self._decode(pair, new[pair].key), strict, "decoding")
+        decoded = _for_each(new, lambda pair: self._decode(pair, new[pair].key), strict, "decoding")
         small = sum(pair in sources and pair not in large for pair in pairs)
         if small:
             warn(f"{small} images smaller than the crop of {crop} pixels are left out")
@@ -93,7 +93,7 @@ class PairCache:
         return ready
 
     def _scan(self) -> dict[str, CachedPair]:
-        """The cached pairs by key, without files of the wrong size, such as a crash of the machine leaves."""
+        """The cached pairs by key, except files of the wrong size, which a crash of the machine can leave behind."""
         found = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ class PairCache:
         width, height = image_size(pair.hr)
         facts = [self.scale, pair.preparation if pair.preparation.applies_to(pair.hr) else None]
         if not pair.degradation.per_crop:
-            facts.append(pair.lr_file or pair.degradation)
+            facts.append("LR file" if pair.lr_file else pair.degradation)
         for path in filter(None, (pair.hr, pair.lr_file)):
             facts += _file_facts(path)
         key = hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()
@@ -146,7 +146,7 @@ class PairCache:
 
 
 def _file_facts(path: Path) -> tuple[str, int, int]:
-    """What tells that a file has changed."""
+    """Path, size and mtime, by which a changed file is recognised."""
     try:
         stat = path.stat()
     except OSError as error:
@@ -154,15 +154,15 @@ def _file_facts(path: Path) -> tuple[str, int, int]:
     return str(path.resolve()), stat.st_size, stat.st_mtime_ns
 
 
-def for_each(
+def _for_each(
     items: Iterable[Item], function: Callable[[Item], Value], strict: bool, progress: str = ""
 ) -> dict[Item, Value]:
-    """What the function returns for each item, computed in threads, with a progress bar of this name.
+    """Call the function on each item, in threads, with a progress bar if `progress` names one.
 
-    Images that can't be used are left out with a warning.
+    Items whose image can't be used are left out with a warning.
 
     Raises:
-        ImageError: the first of them, if they are to be fatal (strict).
+        ImageError: an image can't be used, if strict.
     """
     values = {}
     # A thread that decodes holds an image and its float64 rows: hundreds of MB for a large photograph.
@@ -171,7 +171,7 @@ def for_each(
         futures = {item: pool.submit(function, item) for item in items}
         hidden = not (progress and futures)
         for item, future in tqdm(futures.items(), progress, unit="image", disable=hidden or None):
-            with leaving_out(strict):
+            with _leaving_out(strict):
                 values[item] = future.result()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -179,8 +179,8 @@ def for_each(
 
 
 @contextmanager
-def leaving_out(strict: bool) -> Iterator[None]:
-    """Turn an image that can't be used into a warning, unless that is to be fatal (strict)."""
+def _leaving_out(strict: bool) -> Iterator[None]:
+    """Turn an `ImageError` into a warning, unless strict."""
     try:
         yield
     except ImageError as error:

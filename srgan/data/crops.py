@@ -18,29 +18,29 @@ from srgan.data.prepare import AS_IT_IS, Preparation
 
 
 class CropDataset(Dataset):
-    """Random pairs of an HR crop and the LR crop exactly under it, flipped and turned alike.
+    """Random HR crops with their LR crops, both flipped and rotated alike.
 
-    Item n is a function of the seed and n alone: whatever the number of workers or processes, and after any
-    interruption, the n-th crop of a run is the same. Indices go on beyond `len(dataset)`, the number of images.
+    Item n depends on the seed and n only, so the n-th crop of a run is the same with any number of workers or
+    processes, and after a resume. `len(dataset)` is the number of images; indices may be larger.
 
     Args:
-        folders: image folders in any layout of `find_pairs`, of which the training split is taken.
-        scale: HR size over LR size.
+        folders: image folders in any layout that `find_pairs` knows; their training splits are used.
+        scale: HR size / LR size.
         crop: side of the HR crop in pixels, a multiple of the scale.
         cache: folder for the decoded images.
-        seed: chooses the sequence of crops.
-        degradation: makes the LR images; any but `Bicubic` also in place of LR files.
-        preparation: what is done to HR images that were JPEG files.
-        strict: raise at an image that can't be read instead of leaving it out with a warning.
-        held_out: image files that must not be trained on, under whatever name.
-        allow_held_out: warn of them instead.
+        seed: of the random crops.
+        degradation: makes the LR images; any other than `Bicubic` replaces LR files, too.
+        preparation: of HR images from JPEG files.
+        strict: raise an error for an image that can't be read, instead of leaving it out with a warning.
+        held_out: image files that must not be trained on, recognised by their content.
+        allow_held_out: only warn about them.
 
     Attributes:
         pairs: the decoded pairs.
-        fingerprint: which images these are, as a small dict; `fingerprint_changes` compares two.
+        fingerprint: a small dict that identifies the images; see `fingerprint_changes`.
 
     Raises:
-        UserError: a folder is missing, no image is large enough, or some are held out.
+        UserError: a folder is missing, no image is large enough, or images are held out.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class CropDataset(Dataset):
         return tuple(torch.from_numpy(_oriented(crop, flip, turns)) for crop in (lr_crop, hr_crop))
 
     def _degraded(self, hr: np.ndarray, y: int, x: int, rng: np.random.Generator) -> np.ndarray:
-        """The LR crop at (y, x) in LR pixels, of a part of the HR image that holds all its pixels depend on."""
+        """The LR crop at (y, x), in LR pixels, computed from the HR image around it."""
         size, margin = self.crop // self.scale, self.degradation.margin
         top, left = max(y - margin, 0), max(x - margin, 0)
         rows, columns = (
@@ -90,10 +90,10 @@ class CropDataset(Dataset):
 
 
 class DIV2K(CropDataset):
-    """Crops of DIV2K (Agustsson & Timofte, 2017): `root/DIV2K_<split>_HR`, LR from `DIV2K_<split>_LR_bicubic` if there.
+    """Crops of DIV2K (Agustsson & Timofte, 2017): `DIV2K_<split>_HR`, with `DIV2K_<split>_LR_bicubic` if present.
 
     Args:
-        root: the folder that holds the archives' folders.
+        root: the folder that contains these two.
         split: "train" or "valid".
         options: as `CropDataset`.
     """
@@ -106,16 +106,16 @@ def _check_held_out(pairs: Sequence[ImagePair], held_out: Sequence[Path], allow:
     shared = shared_images((pair.hr for pair in pairs), held_out)
     if not shared:
         return
-    message = f"{len(shared)} of the training images are held out for validation: {listed(shared, 3)}"
+    message = f"{len(shared)} training images are also used for validation: {listed(shared, 3)}"
     if not allow:
         raise UserError(
-            f"{message}; leave them out of data.folders, or set data.allow_validation_images=true if you mean it"
+            f"{message}; remove them from data.folders, or set data.allow_validation_images=true if you mean it"
         )
     warn(message)
 
 
 def _identity(pair: ImagePair, decoded: CachedPair) -> str:
-    """The image's name and sizes, the same on every machine: `train/100075.jpg (481 x 321, 85132 bytes)`."""
+    """Name and size of an image, the same on every machine: `train/100075.jpg (481 x 321, 85132 bytes)`."""
     try:
         sizes = [str(path.stat().st_size) for path in filter(None, (pair.hr, pair.lr_file))]
     except OSError as error:
@@ -128,5 +128,5 @@ def _window(image: np.ndarray, y: int, x: int, size: int) -> np.ndarray:
 
 
 def _oriented(image: np.ndarray, flip: int, turns: int) -> np.ndarray:
-    """One of the eight orientations of a square, as an array of its own."""
+    """A copy of the square image, flipped and rotated by quarter turns."""
     return np.rot90(image[:, ::-1] if flip else image, turns).copy()

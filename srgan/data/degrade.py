@@ -1,6 +1,6 @@
-"""Degradations: how an LR image is made from an HR image.
+"""Degradations: how LR images are made from HR images.
 
-A new one is a class here (or in a file of its own) and its name in `AnyDegradation`, where the configs find it.
+To add one, write a class like these and add it to `AnyDegradation`: its fields become keys of the config.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from srgan.data.resize import imresize
 
 
 class Degradation(Protocol):
-    """A function from HR to LR images. Its `repr` identifies it in the cache, so its fields must be all it depends on.
+    """A function from HR to LR images. Its `repr` is part of its key in the cache, so it may depend on its fields only.
 
     Attributes:
-        per_crop: it depends on the random generator, and is computed for each crop instead of once per photograph.
-        margin: where `per_crop`, LR pixels around a crop that its own pixels depend on.
+        per_crop: it is random, and computed for each crop instead of once per image.
+        margin: if `per_crop`, the number of LR pixels around a crop that influence it.
     """
 
     per_crop: bool
@@ -31,7 +31,7 @@ class Degradation(Protocol):
 
 @dataclass(frozen=True)
 class Bicubic:
-    """MATLAB's bicubic reduction, of which the benchmarks' LR images are made. LR files take its place."""
+    """MATLAB's bicubic reduction, as in the benchmarks. LR files replace it."""
 
     name: Literal["bicubic"] = "bicubic"
     per_crop: ClassVar[bool] = False
@@ -42,7 +42,7 @@ class Bicubic:
 
 @dataclass(frozen=True)
 class Blur:
-    """A Gaussian blur of the HR image, rounded to 8 bits, before the bicubic reduction."""
+    """A Gaussian blur of the HR image, rounded to 8 bits, then the bicubic reduction."""
 
     name: Literal["blur"] = "blur"
     sigma: float = number(1.6, above=0, high=32)  # in HR pixels

@@ -1,7 +1,8 @@
-"""Where a dataset keeps its HR and its LR images, by the names that folders and files usually have.
+"""Recognise the HR and LR images of a dataset by the usual names of folders and files.
 
 Folders: `HR`, `GT`, `train_HR`, `DIV2K_train_HR`, `GTmod12` beside `LR`, `LQ`, `train_LR`, `DIV2K_train_LR_bicubic/X4`,
-`LRbicx4`; files: `baby_HR`, `baby_GT`, `img_001_SRF_4_HR` beside `baby_LR`, `baby_LQ`, `babyx4`. Case doesn't matter.
+`LRbicx4`; files: `baby_HR`, `baby_GT`, `img_001_SRF_4_HR` beside `baby_LR`, `baby_LQ`, `babyx4`,
+in upper or lower case.
 """
 
 import os
@@ -26,7 +27,7 @@ SPLITS = {
 
 @dataclass(frozen=True)
 class PairFolders:
-    """A folder of HR images and one of their LR images, paired by name: `{hr: ..., lr: ...}` in a config."""
+    """A folder of HR images and a folder of LR images, matched by name; `{hr: ..., lr: ...}` in a config."""
 
     hr: str
     lr: str
@@ -40,10 +41,10 @@ class PairFolders:
 
 
 def hr_folder_of(folder: Path, scale: int, training: bool) -> Path:
-    """The folder of HR images that is meant by `folder`: one inside, if it is a dataset's root, or itself.
+    """The folder with the HR images: a subfolder if `folder` is the root of a dataset, else `folder` itself.
 
     Raises:
-        UserError: several may be meant, none is of the split that is asked for, or it holds LR images.
+        UserError: the choice is ambiguous, the wanted split is missing, or the folder has LR images.
     """
     inside = _subfolders(folder)
     srf = [path for path in inside if SRF_FOLDER.fullmatch(path.name)]
@@ -51,7 +52,7 @@ def hr_folder_of(folder: Path, scale: int, training: bool) -> Path:
         # The HR images of another scale do where there are no pairs of this one.
         return next((path for path in srf if path.name == f"image_SRF_{scale}"), srf[-1])
     if (match := LR_FOLDER.fullmatch(folder.name)) and (beside := _of_set(HR_FOLDER, match["set"], folder.parent)):
-        raise UserError(f"{folder}: LR images, by its name; their HR images are in {listed(beside)}")
+        raise UserError(f"{folder}: LR images, by its name; the HR images are in {listed(beside)}")
     found = [path for path in inside if HR_FOLDER.fullmatch(path.name)]
     if not found or list_images(folder):
         return folder
@@ -60,12 +61,12 @@ def hr_folder_of(folder: Path, scale: int, training: bool) -> Path:
     candidates = candidates or [path for path in found if not other.search(path.name)]
     if len(candidates) == 1:
         return candidates[0]
-    problem = "which of them?" if candidates else f"none is for {'training' if training else 'validation'};"
-    raise UserError(f"{folder}: HR images in {listed(found)}: {problem} name the folder that is meant")
+    problem = "ambiguous" if candidates else f"none of them for {'training' if training else 'validation'}"
+    raise UserError(f"{folder}: HR images in {listed(found)}: {problem}; name one of them")
 
 
 def lr_folder_of(folder: Path, scale: int) -> Path | None:
-    """The folder with the LR images of this scale for a folder of HR images, by their names; None if there is none.
+    """The folder with the LR images that belong to a folder of HR images, or None.
 
     Raises:
         UserError: there are several.
@@ -80,16 +81,16 @@ def lr_folder_of(folder: Path, scale: int) -> Path | None:
             candidates += [inner for inner in by_scale if int(inner.name[1:]) == scale] if by_scale else [path]
     if len(candidates) > 1:
         raise UserError(
-            f"{folder}: LR images in {listed(candidates)}: which of them? Name both folders, {{hr: ..., lr: ...}}"
+            f"{folder}: LR images in {listed(candidates)}: ambiguous; name both folders, {{hr: ..., lr: ...}}"
         )
     return candidates[0] if candidates else None
 
 
 def walk_images(folder: Path) -> Iterable[Path]:
-    """The images of a folder and its subfolders, but for hidden ones.
+    """The images of a folder and its subfolders, without hidden ones.
 
     Raises:
-        UserError: a folder can't be read, or a subfolder holds LR images, by its name.
+        UserError: a folder can't be read, or a subfolder has LR images, by its name.
     """
     seen = set()
     for root, names, _ in os.walk(folder, followlinks=True):
@@ -103,17 +104,17 @@ def walk_images(folder: Path) -> Iterable[Path]:
         for name in names:
             if LR_FOLDER.fullmatch(name) or SRF_FOLDER.fullmatch(name):
                 raise UserError(
-                    f"{Path(root) / name}: LR images, by its name, inside {folder}, whose images are to be HR images: "
-                    "name the folders that are meant, as {hr: ..., lr: ...} if they are pairs"
+                    f"{Path(root) / name}: LR images, by its name, inside a folder of HR images: "
+                    "name the folders of HR images, or {hr: ..., lr: ...} for pairs"
                 )
         yield from list_images(Path(root))
 
 
 def split_by_name(images: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """(HR, LR) images of folders that may hold both, told apart by their names; without such names all are HR images.
+    """(HR, LR) images of a folder that has both, by their names; otherwise all of them are HR images.
 
     Raises:
-        UserError: there are both, and others.
+        UserError: there are HR images, LR images and others.
     """
     hr = [image for image in images if HR_FILE.search(image.stem)]
     lr = [image for image in images if LR_FILE.search(image.stem) and image not in set(hr)]
@@ -122,7 +123,7 @@ def split_by_name(images: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     others = [image for image in images if image not in {*hr, *lr}]
     if others:
         raise UserError(
-            f"{others[0].parent}: images called *_HR, images called *_LR, and others: {listed(others)}; keep them apart"
+            f"{others[0].parent}: besides *_HR and *_LR images there are others: {listed(others)}; keep them apart"
         )
     return hr, lr
 
@@ -135,11 +136,11 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _of_set(names: re.Pattern, name: str, parent: Path) -> list[Path]:
-    """The folders of HR or of LR images of one set, such as `train_`."""
+    """The subfolders of HR or of LR images whose names begin alike, such as with `train_`."""
     matches = {path: names.fullmatch(path.name) for path in _subfolders(parent)}
     return [path for path, match in matches.items() if match and match["set"].lower() == name.lower()]
 
 
 def listed(paths: Sequence[Path], most: int = 20) -> str:
-    """The first of the paths in one line, for a message."""
+    """The first paths in one line, for a message."""
     return ", ".join(map(str, paths[:most])) + ", ..." * (len(paths) > most)

@@ -35,14 +35,14 @@ NO_SUFFIX = re.compile("$")
 
 @dataclass(frozen=True)
 class ImagePair:
-    """An HR image and its LR image, which is a file or made by a degradation.
+    """An HR image and its LR image, which comes from a file or from a degradation of the HR image.
 
     Args:
-        name: what tables and pictures call it.
+        name: the name in tables and pictures.
         hr: the HR file.
-        lr: the LR file; it only counts with the `Bicubic` degradation and an HR image as it is in its file.
-        degradation: makes the LR image where there is no LR file.
-        preparation: what is done to the HR image first.
+        lr: the LR file; it is used with the `Bicubic` degradation and an unprepared HR image only.
+        degradation: makes the LR image where no LR file is used.
+        preparation: of the HR image.
     """
 
     name: str
@@ -82,32 +82,35 @@ class ImagePair:
 
     @property
     def lr_file(self) -> Path | None:
-        """The LR file, if it is the one to use. Raises: ImageError, the HR file can't be read."""
-        as_it_is = self.degradation == BICUBIC and not self.preparation.applies_to(self.hr)
-        return self.lr if as_it_is else None
+        """The LR file, if it is used. Raises: ImageError, the HR file can't be read."""
+        used = self.degradation == BICUBIC and not self.preparation.applies_to(self.hr)
+        return self.lr if used else None
 
     @property
     def is_grey(self) -> bool:
-        """Whether the file that the LR image is made of holds grey values only, and no colours."""
+        """Whether the LR image is grey: its file is, or that of the HR image which it is made from."""
+        if self.degradation.per_crop:
+            # Noise and compression may have added colours.
+            return False
         with open_image(self.lr_file or self.hr) as image:
             return ImageMode.getmode(image.mode).basemode == "L"
 
 
 def find_pairs(folder: str | Path | PairFolders, scale: int, training: bool = False) -> list[ImagePair]:
-    """The image pairs of a folder, by its layout, sorted by name.
+    """Find the image pairs of a folder, sorted by name.
 
     - `image_SRF_<scale>`, or a folder that holds it: pairs `*_HR`, `*_LR`;
     - `X_HR` beside `X_LR_bicubic/X<scale>` (DIV2K), `HR` beside `LR`, `GT` beside `LQ` (see `layouts`), or the folder
-      that holds them, which stands for the training or the validation split if it has these;
+      that contains both; of a dataset with several splits, the training or the validation split is used;
     - `*_HR` beside `*_LR` files in one folder;
     - any other folder, or a pattern such as `photos/2024*.jpg`: every image is an HR image;
-    - `skimage:coffee.png`: a photograph that ships inside scikit-image.
+    - `skimage:coffee.png`: a photograph that comes with scikit-image.
 
     Args:
-        training: take the training split of a dataset, and look into the subfolders of a plain folder, too.
+        training: use the training split of a dataset, and include the subfolders of a plain folder.
 
     Raises:
-        UserError: the folder is missing, holds no images or may mean several things, or a file lacks its partner.
+        UserError: the folder is missing, has no images or is ambiguous, or a file has no partner.
     """
     if isinstance(folder, PairFolders):
         return match_pairs(Path(folder.hr), Path(folder.lr), scale)
@@ -140,13 +143,9 @@ def find_pairs(folder: str | Path | PairFolders, scale: int, training: bool = Fa
 def with_degradation(
     pairs: Iterable[ImagePair], degradation: Degradation, preparation: Preparation = AS_IT_IS
 ) -> list[ImagePair]:
-    """The same pairs, their LR images made by this degradation. A warning counts the LR files that are not used then.
-
-    Raises:
-        UserError: an HR file can't be read.
-    """
+    """The same pairs with another degradation; LR files that it replaces are reported in a warning."""
     pairs = [replace(pair, degradation=degradation, preparation=preparation) for pair in pairs]
-    unused = [pair.lr for pair in pairs if pair.lr and not pair.lr_file]
+    unused = [pair.lr for pair in pairs if pair.lr and degradation != BICUBIC]
     if unused:
         warn(f"{len(unused)} LR files are not used, since data.degradation makes the LR images: {listed(unused, 1)}")
     return pairs
@@ -159,7 +158,7 @@ def match_pairs(hr_folder: Path, lr_folder: Path, scale: int) -> list[ImagePair]
     of any image format.
 
     Raises:
-        UserError: a folder is missing or holds no images, or images lack their partners: they are listed.
+        UserError: a folder is missing or has no images, or images have no partners (the message lists them).
     """
     images = list_images(hr_folder)
     if not images:

@@ -23,12 +23,12 @@ RESAMPLING = {
     "area": Image.Resampling.BOX,
     "nearest": Image.Resampling.NEAREST,
 }
-# As Pillow writes by default and telephones mostly do; as many cameras do; as high-quality settings do.
+# Pillow's default and most phones'; many cameras'; high-quality settings.
 SUBSAMPLING = ("4:2:0", "4:2:2", "4:4:4")
 
 
-def share(default: float) -> float:
-    """A field that says how many of the crops, 0 to 1, a step is applied to."""
+def _probability(default: float) -> float:
+    """A field for the probability of a step."""
     return number(default, low=0, high=1)
 
 
@@ -36,24 +36,24 @@ def share(default: float) -> float:
 class Photo:
     """Blur, reduction, noise and compression, each with a probability and random parameters.
 
-    Shares are of the crops that come to the step; intervals are [low, high] of a uniform distribution.
+    Intervals [low, high] are those of uniform distributions.
     """
 
     name: Literal["photo"] = "photo"
-    clean: float = share(0.1)  # reduced by MATLAB's bicubic and nothing else, so that clean images lose little
-    blur: float = share(0.6)
+    clean: float = _probability(0.1)  # MATLAB's bicubic reduction only, so that the network stays good on clean images
+    blur: float = _probability(0.6)
     blur_sigma: tuple[float, ...] = (0.2, 3.0)  # in HR pixels
-    anisotropic: float = share(0.5)  # of the blurs: of two widths, at any angle
-    resize: float = share(0.3)  # to another size between HR and LR first, by another method
-    noise: float = share(0.5)
+    anisotropic: float = _probability(0.5)  # of the blurs: two widths, at a random angle
+    resize: float = _probability(0.3)  # to a size between HR and LR first
+    noise: float = _probability(0.5)
     noise_sigma: tuple[float, ...] = (1.0, 10.0)  # Gaussian, of 255
-    poisson: float = share(0.4)  # of the noises; the others are Gaussian
+    poisson: float = _probability(0.4)  # of the noises; the others are Gaussian
     poisson_sigma: tuple[float, ...] = (1.0, 10.0)  # its standard deviation at white, of 255
-    grey: float = share(0.4)  # of the noises: the same in R, G and B
-    jpeg: float = share(0.75)
+    grey: float = _probability(0.4)  # of the noises: the same in R, G and B
+    jpeg: float = _probability(0.75)
     jpeg_quality: tuple[int, ...] = (30, 95)
-    twice: float = share(0.2)  # of the JPEGs: forwarded, with another quality and another grid
-    webp: float = share(0.3)  # of the crops without JPEG, at the same qualities
+    twice: float = _probability(0.2)  # of the JPEGs: compressed again, with another quality and block grid
+    webp: float = _probability(0.3)  # of the crops without JPEG, at the same qualities
     per_crop: ClassVar[bool] = True
     margin: ClassVar[int] = 6
 
@@ -83,13 +83,13 @@ class Photo:
     def _reduced(self, hr: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
         size = hr.shape[0] // scale, hr.shape[1] // scale
         blurred, resized = rng.random() < self.blur, rng.random() < self.resize
-        # Pillow's means over areas move pixels unless the factor is whole; unblurred, the nearest pixels are aliased.
+        # Pillow's "area" shifts pixels unless the factor is an integer; "nearest" without a blur is aliased.
         method = rng.choice(["bicubic", "bilinear", "area", "nearest"][: 2 if resized else 4 if blurred else 3])
         if blurred:
             sigmas = rng.uniform(*self.blur_sigma, size=2)
             if rng.random() >= self.anisotropic:
                 sigmas[1] = sigmas[0]
-            # With an even scale the pixel nearest to a cell's centre is half a pixel beyond it.
+            # With an even scale, Pillow's nearest pixel is half a pixel off the centre of the cell.
             shift = 0.5 if method == "nearest" and scale % 2 == 0 else 0.0
             hr = convolve(hr, gaussian_kernel(*sigmas, rng.uniform(0, math.pi), shift))
         if resized:
@@ -111,12 +111,12 @@ class Photo:
 
 
 def gaussian_kernel(sigma_a: float, sigma_b: float, angle: float = 0.0, shift: float = 0.0) -> np.ndarray:
-    """A Gaussian of two widths [pixels], cut off at three times the larger; its sum is 1.
+    """A Gaussian kernel of two widths with sum 1, cut off at three times the larger one.
 
     Args:
-        sigma_a, sigma_b: standard deviations along the two axes.
-        angle: of the first axis from the x axis towards the y axis, in radians.
-        shift: of the centre, in both directions; what is filtered moves as much.
+        sigma_a, sigma_b: standard deviations along its two axes, in pixels.
+        angle: from the x axis to the first axis, towards the y axis, in radians.
+        shift: of the centre in both directions, in pixels; the filtered image is shifted by as much.
     """
     radius = math.ceil(3 * max(sigma_a, sigma_b))
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1] - shift
@@ -126,47 +126,49 @@ def gaussian_kernel(sigma_a: float, sigma_b: float, angle: float = 0.0, shift: f
 
 
 def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """The image filtered, mirrored beyond its borders."""
+    """Filter the image, which is mirrored beyond its borders."""
     radius = len(kernel) // 2
     padded = np.pad(image.astype(np.float32), ((radius, radius), (radius, radius), (0, 0)), mode="symmetric")
     return to_uint8(fftconvolve(padded, kernel.astype(np.float32)[..., None], mode="valid", axes=(0, 1)))
 
 
 def resize(image: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
-    """The image in another size (height, width) by Pillow: antialiased when shrinking, but for the nearest pixels."""
+    """Resize to (height, width) with Pillow, antialiased except for "nearest"."""
     return np.asarray(Image.fromarray(image).resize(size[::-1], RESAMPLING[method]))
 
 
 def add_gaussian_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.random.Generator) -> np.ndarray:
-    """With noise of this standard deviation (of 255), of each channel's own or the same in all of them (grey)."""
+    """Add noise of this standard deviation (of 255): independent in each channel, or the same in all (grey)."""
     return to_uint8(image + sigma * rng.standard_normal((*image.shape[:2], 1 if grey else 3), dtype=np.float32))
 
 
 def add_poisson_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.random.Generator) -> np.ndarray:
-    """With a sensor's noise, whose variance is proportional to the signal; `sigma` (of 255) is what white has.
+    """Add a sensor's shot noise, whose variance is proportional to the signal.
 
-    The grey one is the noise of the mean of R, G and B, added to all of them.
+    Args:
+        sigma: its standard deviation at white, of 255.
+        grey: compute the noise for the mean of R, G and B, and add it to all three.
     """
     signal = image.mean(axis=2, keepdims=True) if grey else image
-    # So many photons make white that their noise, the square root of their number, is this part of it.
+    # N photons have a noise of sqrt(N).
     photons = (255 / sigma) ** 2
     return to_uint8(image + rng.poisson(signal / 255 * photons) * (255 / photons) - signal)
 
 
 def jpeg(image: np.ndarray, quality: int, subsampling: str = "4:2:0", offset: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """The image after JPEG; its first block begins `offset` (rows, columns) above and to the left of the image."""
+    """Compress as JPEG; the first block starts `offset` (rows, columns) above and to the left of the image."""
     top, left = offset
     padded = np.pad(image, ((top, 0), (left, 0), (0, 0)), mode="symmetric" if min(image.shape[:2]) > 7 else "edge")
     return _coded(padded, "JPEG", quality=quality, subsampling=subsampling)[top:, left:]
 
 
 def webp(image: np.ndarray, quality: int) -> np.ndarray:
-    """The image after lossy WebP."""
+    """Compress as lossy WebP."""
     return _coded(image, "WebP", quality=quality)
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Rounded half up and clipped to 0..255."""
+    """Round half up and clip to 0..255."""
     return np.floor(image + 0.5).clip(0, 255).astype(np.uint8)
 
 
