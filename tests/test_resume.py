@@ -228,6 +228,7 @@ DAMAGES = {
     "text": lambda path: path.write_text("no checkpoint"),
     "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
     "another's": lambda path: torch.save({"state_dict": {}}, path),
+    "of other kinds": lambda path: torch.save(torch.load(path) | {"stage": [], "iteration": "30"}, path),
 }
 
 

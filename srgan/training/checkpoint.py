@@ -12,6 +12,9 @@ from torch.nn.utils import get_total_norm
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import sync, whole_file, writing
 
+REQUIRED = {"config", "iteration", "stage"}
+KINDS = {"config": dict, "iteration": int, "stage": dict, "logged": int, "seconds": float, "sums": dict}
+
 
 def save_checkpoint(state: dict[str, Any], path: Path, keep_previous: bool = True) -> None:
     """Write a checkpoint atomically; the one that stood at `path` becomes `<stem>-previous<suffix>`, or is replaced.
@@ -89,7 +92,8 @@ def _read(path: Path) -> dict[str, Any]:
         if "can't allocate memory" in str(error):
             raise MemoryError("too little memory") from error
         raise _DamagedError(describe(error)) from error
-    if not isinstance(state, dict) or not {"config", "iteration", "stage"} <= state.keys():
+    whole = isinstance(state, dict) and state.keys() >= REQUIRED
+    if not whole or not all(isinstance(state.get(name, kind()), kind) for name, kind in KINDS.items()):
         raise _DamagedError("it is not a training checkpoint of this project")
     return state
 

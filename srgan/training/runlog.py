@@ -129,6 +129,8 @@ class Log:
             return []
         try:
             return [row for row in read_rows(log) if int(row["iteration"]) <= iteration]
+        except OSError as error:
+            raise UserError(f"{log}: can't be read: {describe(error)}") from error
         except (ValueError, csv.Error) as error:
             aside = log.with_name("log-damaged.csv")
             with writing(aside):
