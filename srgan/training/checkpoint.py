@@ -17,14 +17,14 @@ KINDS = {"config": dict, "iteration": int, "stage": dict, "logged": int, "second
 
 
 def save_checkpoint(state: dict[str, Any], path: Path, keep_previous: bool = True) -> None:
-    """Write a checkpoint atomically; the one that stood at `path` becomes `<stem>-previous<suffix>`, or is replaced.
+    """Write a checkpoint atomically, and keep the one before as `<stem>-previous<suffix>`, unless told not to.
 
-    Whatever happens at whatever moment, a whole checkpoint stands under one of the two names.
+    Whenever the process is killed, one of the two is complete.
 
     Raises:
-        UserError: it can't be written (no space, no permission); the old files are as they were.
+        UserError: it can't be written (no space, no permission); the old files are unchanged.
     """
-    # By way of memory: torch.save hides the reason of a failed write behind one of its own.
+    # Through memory, since torch.save hides why a write failed.
     buffer = io.BytesIO()
     torch.save(state, buffer)
     try:
@@ -33,7 +33,8 @@ def save_checkpoint(state: dict[str, Any], path: Path, keep_previous: bool = Tru
             sync(part)
             if keep_previous and path.exists():
                 path.replace(previous(path))
-        sync(path.parent)
+        with writing(path):
+            sync(path.parent)
     except UserError as error:
         if path.exists() or previous(path).exists():
             raise UserError(f"{error}; the checkpoint before it is whole: mend this, then resume") from error
@@ -41,19 +42,19 @@ def save_checkpoint(state: dict[str, Any], path: Path, keep_previous: bool = Tru
 
 
 def previous(path: Path) -> Path:
-    """Where `save_checkpoint` keeps the checkpoint before the last."""
+    """The path of the checkpoint before the one at `path`."""
     return path.with_name(f"{path.stem}-previous{path.suffix}")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a training checkpoint, executing nothing in it.
+    """Read a training checkpoint without executing anything in it.
 
-    If it is damaged or missing, the one before takes its place, with a warning; the damaged one becomes
-    `<stem>-damaged<suffix>`, so that the next save doesn't push the whole one out.
+    If it is damaged or missing, the one before takes its place, with a warning; the damaged file is kept as
+    `<stem>-damaged<suffix>`.
 
     Raises:
-        UserError: neither the checkpoint nor the one before is a whole one; or one that may be can't be read at the
-            moment (permissions, a failing disk, too little memory), and nothing is changed.
+        UserError: both the checkpoint and the one before are damaged; or one can't be read for another reason
+            (permissions, a failing disk, too little memory), and nothing is renamed.
     """
     problems = []
     for candidate in (path, previous(path)):
@@ -78,11 +79,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class _DamagedError(Exception):
-    """A file's bytes are not those of a checkpoint."""
+    """The file was read, but is not a checkpoint."""
 
 
 def _read(path: Path) -> dict[str, Any]:
-    # In two steps: the system's errors are passing ones, the parser's are not.
+    # In two steps: errors of the system may pass, those of the parser don't.
     content = io.BytesIO(path.read_bytes())
     try:
         state = torch.load(content, map_location="cpu", weights_only=True)
@@ -100,7 +101,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def all_finite(state: Any) -> bool:
     """Whether no tensor in nested dicts and lists holds an infinity or a NaN. A GPU is waited for only once."""
-    # The largest absolute value, as a sum of squares may overflow.
+    # By the maximum norm, as a sum of squares may overflow.
     return bool(get_total_norm(_float_tensors(state), math.inf).isfinite())
 
 

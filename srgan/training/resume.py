@@ -1,4 +1,4 @@
-"""What decides whether a run may go on from its last checkpoint, and how."""
+"""Resuming a run: whether its folder, config, photographs and best score allow it."""
 
 import shlex
 import sys
@@ -17,11 +17,11 @@ SCORED_BY = ("validation.folders:", "validation.images:", "validation.best:", "d
 def open_run(
     folder: RunFolder, config: PretrainConfig, resume: bool, allow_config_change: bool
 ) -> dict[str, Any] | None:
-    """Open the run folder. Returns the state to resume from, or None to begin.
+    """Open the run folder. Returns the checkpoint to resume from, or None for a new run.
 
     Raises:
-        UserError: another process trains in the folder; a run is there and is not to be resumed; its checkpoints are
-            damaged, or its config differs and may not.
+        UserError: another process is training in the folder; it holds a run, and `resume` is False; both checkpoints
+            are damaged; or the config differs, and `allow_config_change` is False.
     """
     folder.open()
     path = folder.checkpoint
@@ -43,10 +43,10 @@ def open_run(
 def check_photographs(
     trained_on: dict[str, Any] | None, found: dict[str, Any], folder: RunFolder, allow_change: bool
 ) -> None:
-    """Compare the fingerprint of the photographs with that in the checkpoint, if it has one.
+    """Compare the photographs' fingerprint with the checkpoint's, if it has one: others would change every crop.
 
     Raises:
-        UserError: they differ, and may not; every crop would be another from there on.
+        UserError: they differ, and `allow_change` is False.
     """
     changed = fingerprint_changes(trained_on, found) if trained_on else ""
     if changed and not allow_change:
@@ -59,10 +59,10 @@ def check_photographs(
 
 
 def comparable_scores(state: dict[str, Any], config: PretrainConfig) -> bool:
-    """Whether the best score in a checkpoint is one of the same images, metric and degradation."""
+    """Whether the checkpoint's best score was measured as this config measures it."""
     return not any(line.startswith(SCORED_BY) for line in changes(state["config"], config))
 
 
 def resume_command() -> str:
-    """What the user typed to start this process, with --resume, ready for a shell."""
+    """The command line that started this process, plus --resume, quoted for a shell."""
     return shlex.join([*(word for word in sys.orig_argv if word != "--resume"), "--resume"])
