@@ -249,7 +249,7 @@ def markdown(table: pd.DataFrame) -> str:
 def cell(value: object) -> str:
     if not isinstance(value, float):
         return str(value)
-    return "–" if value != value else f"{value:.2g}" if 0 < abs(value) < 0.1 else f"{value:.2f}"
+    return "–" if value != value else f"{value:.2g}" if 1e-9 < abs(value) < 0.1 else f"{value:.2f}"
 
 
 if __name__ == "__main__":

@@ -123,6 +123,7 @@ def test_raters_agree_and_repeat_themselves() -> None:
     assert np.isnan(table.loc["b", "same"])
     assert table.loc["a", "agreement"] == pytest.approx(stats.spearmanr([1, 2, 3, 4], [3, 3, 3, 3.5]).statistic)
     assert table.loc["c", "agreement"] == pytest.approx(-1)
+    assert rater_table(answers.assign(side=list("AAABBBBBAAABBB")))["side_a"].to_list() == [0.5, 0, 0.75]
 
 
 def test_bradley_terry_of_two() -> None:

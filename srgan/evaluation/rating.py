@@ -114,7 +114,8 @@ def rater_table(answers: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns rater, answered, trials, seconds (median), agreement (Spearman's correlation with the mean of the
-        others), repeats, same (share of repeats that got the first answer again), apart (mean distance of the two).
+        others), repeats, same (share of repeats that got the first answer again), apart (mean distance of the two), and
+        for preferences side_a (share of answers that were A: who doesn't look at the pictures is far from a half).
     """
     first, again = (answers[answers["repeat"] == repeat] for repeat in (False, True))
     table = first.pivot_table(index="picture", columns="rater", values="value")
@@ -125,10 +126,11 @@ def rater_table(answers: pd.DataFrame) -> pd.DataFrame:
         shared = pd.DataFrame({"own": table[rater], "others": table.drop(columns=rater).mean(axis=1)}).dropna()
         agreement = shared.corr(method="spearman").iloc[0, 1] if shared.nunique().min() > 1 else float("nan")
         apart = both[both["rater"] == rater]["apart"]
-        rows.append((rater, len(group), group["trials"].max(), group["seconds"].median(), agreement,
-                     len(apart), (apart == 0).mean(), apart.mean()))  # fmt: skip
-    columns = ["rater", "answered", "trials", "seconds", "agreement", "repeats", "same", "apart"]
-    return pd.DataFrame(rows, columns=columns)
+        row = {"rater": rater, "answered": len(group), "trials": group["trials"].max()}
+        row |= {"seconds": group["seconds"].median(), "agreement": agreement}
+        row |= {"repeats": len(apart), "same": (apart == 0).mean(), "apart": apart.mean()}
+        rows.append(row | ({"side_a": (group["side"] == "A").mean()} if "side" in group else {}))
+    return pd.DataFrame(rows)
 
 
 def bradley_terry(wins: np.ndarray) -> np.ndarray:
