@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from srgan.common.errors import UserError
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
 from srgan.upscaling import batch
@@ -111,6 +112,16 @@ def test_only_results_are_overwritten(tmp_path: Path, upscaler: Upscaler, capsys
     assert "a_x4.png is there and is no result of this program" in capsys.readouterr().err
     assert (tmp_path / "a_x4_x4.png").exists()
     own.unlink()
+    for name in ("a_x4_compare.png", "compare.html"):
+        (tmp_path / name).write_text("mine")
+    job = Job(a, tmp_path / "a_x4.png")
+    with pytest.raises(UserError, match=r"compare\.html is there and is no result"):
+        run(upscaler, [job], page=tmp_path / "compare.html")
+    assert run(upscaler, [job], page=tmp_path / "page.html") == 1
+    assert (tmp_path / "a_x4_compare.png").read_text() == "mine"
+    (tmp_path / "a_x4_compare.png").unlink()
+    for _ in range(2):
+        assert run(upscaler, [job], page=tmp_path / "page.html") == 0
     for suffix in (".png", ".jpg", ".webp", ".tiff", ".gif"):
         job = Job(a, tmp_path / f"b{suffix}")
         assert run(upscaler, [job]) == run(upscaler, [job]) == 0, suffix

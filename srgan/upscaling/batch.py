@@ -14,7 +14,7 @@ from srgan.common import parallel
 from srgan.common.errors import UserError
 from srgan.common.files import printable, remove_leftovers
 from srgan.data.resize import imresize
-from srgan.upscaling.comparison import compare_with_bicubic, page_figure, write_comparison, write_page
+from srgan.upscaling.comparison import compare_with_bicubic, is_page, page_figure, write_comparison, write_page
 from srgan.upscaling.films import is_film, upscale_film
 from srgan.upscaling.jobs import Job, comparison_path, is_own_result
 from srgan.upscaling.pictures import TIFF, Picture, check_format, read_picture, write_picture
@@ -42,8 +42,13 @@ def run(
 
     Returns:
         How many failed.
+
+    Raises:
+        UserError: `page` is a file of somebody else's, or can't be written.
     """
     scale = outscale or upscaler.scale
+    if page:
+        _keep_foreign(page, is_page)
     if parallel.is_main():
         for folder in {job.target.parent for job in jobs}:
             # Not those of another process that is still writing.
@@ -58,10 +63,12 @@ def run(
                 if page and not is_film(job.source):
                     pictures = read_picture(job.source), read_picture(job.target)
             else:
+                _keep_foreign(job.target, is_own_result)
                 pictures = _upscale_file(upscaler, job, scale)
                 done += 1
             if page and pictures:
                 comparison = compare_with_bicubic(*pictures, printable(job.source.name), scale)
+                _keep_foreign(comparison_path(job.target), is_own_result)
                 write_comparison(comparison_path(job.target), comparison)
                 figures.append(page_figure(comparison))
     reported = len(errors)
@@ -78,10 +85,13 @@ def run(
     return len(errors)
 
 
+def _keep_foreign(path: Path, is_own: Callable[[Path], bool]) -> None:
+    if path.exists() and not is_own(path):
+        raise UserError(f"{path} is there and is no result of this program: move it, or take another --out")
+
+
 def _upscale_file(upscaler: Upscaler, job: Job, scale: int) -> tuple[Picture, Picture] | None:
     """Upscale one file; its picture and the result, or None for a film."""
-    if job.target.exists() and not is_own_result(job.target):
-        raise UserError(f"{job.target} is there and is no result of this program: move it, or take another --out")
     if is_film(job.source):
         progress = partial(tqdm, desc=printable(job.source.name), unit="frame", leave=False, disable=None)
         upscale_film(job.source, job.target, partial(_upscale_frame, upscaler, scale), progress)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from srgan.common.files import whole_file
 from srgan.common.images import to_8bit, write_image
 from srgan.data.resize import imresize
-from srgan.upscaling.metadata import result_exif
+from srgan.upscaling.metadata import MARK, result_exif
 from srgan.upscaling.pictures import Picture, onto_white
 
 # Of a larger result, the middle is shown.
@@ -89,9 +89,17 @@ def write_page(path: Path, figures: Sequence[str], scale: int) -> None:
     before, rest = _TEMPLATE.read_text(encoding="utf-8").split(_FIGURE_START)
     after = rest.split(_FIGURE_END)[1]
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
-        file.write(Template(before).substitute(scale=scale))
+        file.write(Template(before).substitute(scale=scale, mark=MARK))
         file.writelines(figures)
         file.write(after)
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of ours, by its mark."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return MARK.encode() in file.read(1000)
 
 
 def _visible(array: np.ndarray) -> np.ndarray:

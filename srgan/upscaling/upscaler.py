@@ -46,7 +46,8 @@ class Upscaler:
     """Upscales images by a generator's factor, tile by tile, in bounded memory.
 
     Args:
-        weights: released weights, a checkpoint or a run folder (see `load_network`), or a generator.
+        weights: released weights by name, such as "srgan", a weights file, checkpoint or run folder (see
+            `load_network`), or a generator.
         device: "auto", "cpu" or "cuda".
         precision: "auto", "fp32", "bf16" or "fp16"; 16-bit images always take fp32.
         tile: side of a tile in LR pixels, without its overlap (default: by device); it is halved when memory runs out.
