@@ -10,7 +10,7 @@ import pytest
 from srgan.common.errors import UserError
 from srgan.common.images import write_image
 from srgan.data.crops import CropDataset
-from srgan.data.degrade import BICUBIC, Blur
+from srgan.data.degrade import BICUBIC, Blur, Photo
 from srgan.data.pairs import ImagePair, find_pairs
 from srgan.data.resize import imresize
 from srgan.training.config import PretrainConfig, Validation, load_config, parse
@@ -65,6 +65,14 @@ def test_random_degradation_of_a_whole_image_is_the_same_each_time(photo: Path) 
     pair = ImagePair("a", photo, degradation=Shifted())
     assert np.array_equal(pair.read(4)[0], pair.read(4)[0])
     assert not np.array_equal(pair.read(4)[0], replace(pair, name="b").read(4)[0])
+
+
+def test_colour_noise_makes_a_grey_image_coloured(tmp_path: Path, astronaut: np.ndarray) -> None:
+    """So a degraded grey file is not upscaled as a grey one."""
+    write_image(tmp_path / "grey.png", astronaut[:64, :64, 0])
+    pair = ImagePair("grey", tmp_path / "grey.png")
+    assert pair.is_grey
+    assert not replace(pair, degradation=Photo()).is_grey
 
 
 def test_per_crop_out_of_a_cache_of_hr_alone(photo: Path) -> None:

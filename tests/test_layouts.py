@@ -77,6 +77,8 @@ def test_plain_folders_stay_plain(tmp_path: Path) -> None:
     root = images(tmp_path, "b", "a_LR", "box4", "deep/c")
     assert found(root, root) == ["a_LR", "b", "box4"]
     assert found(root, root, training=True) == ["a_LR", "b", "box4", "deep/c"]
+    root = images(tmp_path / "cars", "911_GT/a", "beetle/b")
+    assert found(root, root, training=True) == ["911_GT/a", "beetle/b"]
 
 
 def test_two_folders_by_name(tmp_path: Path) -> None:

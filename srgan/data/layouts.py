@@ -53,7 +53,7 @@ def hr_folder_of(folder: Path, scale: int, training: bool) -> Path:
         return next((path for path in srf if path.name == f"image_SRF_{scale}"), srf[-1])
     if (match := LR_FOLDER.fullmatch(folder.name)) and (beside := _of_set(HR_FOLDER, match["set"], folder.parent)):
         raise UserError(f"{folder}: LR images, by its name; the HR images are in {listed(beside)}")
-    found = [path for path in inside if HR_FOLDER.fullmatch(path.name)]
+    found = [path for path in inside if _is_hr_folder(path)]
     if not found or list_images(folder):
         return folder
     asked, other = SPLITS[training], SPLITS[not training]
@@ -126,6 +126,15 @@ def split_by_name(images: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             f"{others[0].parent}: besides *_HR and *_LR images there are others: {listed(others)}; keep them apart"
         )
     return hr, lr
+
+
+def _is_hr_folder(path: Path) -> bool:
+    """Whether this is a dataset's folder of HR images: not each `911_GT` among a person's photographs is."""
+    match = HR_FOLDER.fullmatch(path.name)
+    if not match:
+        return False
+    of_a_split = any(split.search(match["set"]) for split in SPLITS.values())
+    return not match["set"] or of_a_split or bool(_of_set(LR_FOLDER, match["set"], path.parent))
 
 
 def _subfolders(folder: Path) -> list[Path]:

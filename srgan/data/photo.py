@@ -158,7 +158,7 @@ def add_poisson_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.rando
 def jpeg(image: np.ndarray, quality: int, subsampling: str = "4:2:0", offset: tuple[int, int] = (0, 0)) -> np.ndarray:
     """Compress as JPEG; the first block starts `offset` (rows, columns) above and to the left of the image."""
     top, left = offset
-    padded = np.pad(image, ((top, 0), (left, 0), (0, 0)), mode="symmetric" if min(image.shape[:2]) > 7 else "edge")
+    padded = np.pad(image, ((top, 0), (left, 0), (0, 0)), mode="symmetric")
     return _coded(padded, "JPEG", quality=quality, subsampling=subsampling)[top:, left:]
 
 
