@@ -38,11 +38,11 @@ _UPRIGHT = {
 
 # Pillow decodes 16-bit colour to its high byte only. Told the other byte order, it gives the low byte; grey and alpha,
 # for which it knows one order only, come whole as the four bytes of a pixel.
-_NATIVE, _OTHER = ("L", "B") if sys.byteorder == "little" else ("B", "L")
+_SWAPPED = "B" if sys.byteorder == "little" else "L"
 _OTHER_BYTES = {"LA;16B": "RGBA"} | {
     f"{mode};16{order}": f"{mode};16{other}"
     for mode in ("RGB", "RGBA")
-    for order, other in (("B", "L"), ("L", "B"), ("N", _OTHER))
+    for order, other in (("B", "L"), ("L", "B"), ("N", _SWAPPED))
 }
 
 

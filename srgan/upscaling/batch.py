@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -53,32 +54,36 @@ def run(
         for folder in {job.target.parent for job in jobs}:
             # Not those of another process that is still writing.
             remove_leftovers(folder, seconds=600)
-    errors: list[str] = []
-    done, skipped, figures = 0, 0, []
+    counts, errors, figures = Counter(), [], []
     for job in tqdm(parallel.shard(jobs), unit="image", disable=len(jobs) == 1 or None):
         with _reporting(errors):
-            pictures = None
             if skip_existing and job.target.exists():
-                skipped += 1
-                if page and not is_film(job.source):
-                    pictures = read_picture(job.source), read_picture(job.target)
+                counts["skipped"] += 1
+                pictures = _read_again(job) if page else None
             else:
-                _keep_foreign(job.target, is_own_result)
                 pictures = _upscale_file(upscaler, job, scale)
-                done += 1
+                counts["upscaled"] += 1
             if page and pictures:
-                comparison = compare_with_bicubic(*pictures, printable(job.source.name), scale)
-                _keep_foreign(comparison_path(job.target), is_own_result)
-                write_comparison(comparison_path(job.target), comparison)
-                figures.append(page_figure(comparison))
+                figures.append(_compare(job, *pictures, scale))
+    return _summarise(jobs, scale, counts, errors, figures, page)
+
+
+def _summarise(
+    jobs: Sequence[Job], scale: int, counts: Counter, errors: list[str], figures: list[str], page: Path | None
+) -> int:
+    """Print what all processes did, and write the page; how many jobs failed."""
     reported = len(errors)
-    errors, figures = parallel.gather(errors), parallel.gather(figures)
-    done, skipped = (sum(parallel.gather([count])) for count in (done, skipped))
+    counts, errors, figures = (
+        sum(parallel.gather([counts]), Counter()),
+        parallel.gather(errors),
+        parallel.gather(figures),
+    )
     for message in errors[reported:]:
         _report(message)
-    print(f"{done} of {len(jobs)} upscaled x{scale}, {skipped} skipped, {len(errors)} failed")
-    if done + skipped:
-        print("results:", printable(_common_folder(jobs) if len(jobs) > 1 else jobs[0].target))
+    print(f"{counts['upscaled']} of {len(jobs)} upscaled x{scale}, {counts['skipped']} skipped, {len(errors)} failed")
+    if counts:
+        folder = os.path.commonpath([job.target.parent for job in jobs])
+        print("results:", printable(folder if len(jobs) > 1 else jobs[0].target))
     if figures and parallel.is_main():
         write_page(page, figures, scale)
         print("beside bicubic:", printable(page))
@@ -92,6 +97,7 @@ def _keep_foreign(path: Path, is_own: Callable[[Path], bool]) -> None:
 
 def _upscale_file(upscaler: Upscaler, job: Job, scale: int) -> tuple[Picture, Picture] | None:
     """Upscale one file; its picture and the result, or None for a film."""
+    _keep_foreign(job.target, is_own_result)
     if is_film(job.source):
         progress = partial(tqdm, desc=printable(job.source.name), unit="frame", leave=False, disable=None)
         upscale_film(job.source, job.target, partial(_upscale_frame, upscaler, scale), progress)
@@ -103,6 +109,20 @@ def _upscale_file(upscaler: Upscaler, job: Job, scale: int) -> tuple[Picture, Pi
     result = upscale_picture(upscaler, source, printable(job.source.name), scale)
     write_picture(job.target, result)
     return source, result
+
+
+def _read_again(job: Job) -> tuple[Picture, Picture] | None:
+    """A picture and the result that is there already, or None for a film."""
+    return None if is_film(job.source) else (read_picture(job.source), read_picture(job.target))
+
+
+def _compare(job: Job, source: Picture, result: Picture, scale: int) -> str:
+    """Write a result's comparison with bicubic beside it; its figure for the page."""
+    path = comparison_path(job.target)
+    _keep_foreign(path, is_own_result)
+    comparison = compare_with_bicubic(source, result, printable(job.source.name), scale)
+    write_comparison(path, comparison)
+    return page_figure(comparison)
 
 
 def upscale_picture(upscaler: Upscaler, picture: Picture, name: str, scale: int) -> Picture:
@@ -143,10 +163,6 @@ def _announce(job: Job, picture: Picture, scale: int) -> None:
             else ""
         )
         tqdm.write(f"{name} becomes {width} x {height} pixels{size} (--outscale and --format jpg make it smaller)")
-
-
-def _common_folder(jobs: Sequence[Job]) -> str:
-    return os.path.commonpath([job.target.parent for job in jobs])
 
 
 @contextmanager
