@@ -18,6 +18,11 @@ from srgan.training.parsing import apply_override, build, differences, dotted_ke
 Config = TypeVar("Config", bound="PretrainConfig")
 
 
+def _check_paths(key: str, paths: Sequence[object]) -> None:
+    if not paths or not all(paths):
+        raise UserError(f"{key}: expected a path, found nothing")
+
+
 @dataclass(frozen=True)
 class Data:
     """Where the training photographs are and how crops are made of them."""
@@ -26,16 +31,20 @@ class Data:
     cache: str = "datasets/cache"  # decoded images, memory-mapped
     crop: int = number(96, low=8, high=4096)  # side of an HR crop in pixels
     degradation: AnyDegradation = BICUBIC  # how LR images are made, for training and for validation
-    jpeg_offset: bool = False  # cut 0 to 7 pixels off the top and left of JPEG files: their blocks fall anywhere
+    jpeg_offset: bool = False  # cut 0 to 7 pixels off the top and left of JPEG files, so that their blocks lie anywhere
     halve: bool = False  # JPEG files at half their size, by imresize
     workers: int = number(4, low=0, high=256)
     allow_validation_images: bool = False  # train on images that are validated on, with a warning
     strict: bool = False  # stop at an image that can't be read instead of leaving it out
 
+    def __post_init__(self) -> None:
+        _check_paths("data.folders", self.folders)
+        _check_paths("data.cache", (self.cache,))
+
 
 @dataclass(frozen=True)
 class GeneratorShape:
-    """The generator: its architecture, and the arguments of that."""
+    """The generator's architecture and its arguments."""
 
     architecture: Literal[tuple(ARCHITECTURES)] = "SRResNet"
     scale: Literal[2, 3, 4, 8] = 4
@@ -50,6 +59,10 @@ class Loss:
     content: str = "mse"
     vgg_factor: float = number(0.006, low=0)  # 0: measured, so that the loss has the size of the pixel MSE
     vgg_weights: str = "imagenet"  # or a file, or "random"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"mse|l1|vgg(1[12]|2[12]|[345][1-4])", self.content):
+            raise UserError(f"loss.content: expected mse, l1 or vgg11 to vgg54, found {self.content!r}")
 
 
 @dataclass(frozen=True)
@@ -72,20 +85,24 @@ class Optimizer:
     decay: Literal["step", "cosine"] = "step"
     milestones: tuple[int, ...] = ()
     gamma: float = number(0.1, above=0, high=1)
-    warmup: int = number(0, low=0)  # iterations in which the generator's rate rises from 0
-    ema: float = number(0.0, low=0, high=0.99999)  # decay of the averaged generator; 0: no average
+    warmup: int = number(0, low=0)  # iterations at the start over which the generator's rate rises from 0
+    ema: float = number(0.0, low=0, high=0.99999)  # decay of the generator's moving average; 0: no average
+
+    def __post_init__(self) -> None:
+        if any(b <= a for a, b in zip((0, *self.milestones), self.milestones, strict=False)):
+            raise UserError(f"optimizer.milestones: expected iterations in rising order, found {list(self.milestones)}")
 
 
 @dataclass(frozen=True)
 class AdversarialOptimizer(Optimizer):
     """The schedule of both networks."""
 
-    discriminator_first: int = number(0, low=0)  # iterations in which the discriminator learns alone, before all else
+    discriminator_first: int = number(0, low=0)  # iterations at the start in which only the discriminator learns
 
 
 @dataclass(frozen=True)
 class DiscriminatorShape:
-    """The discriminator: batch norm is the paper's, spectral normalisation of the convolutions what holds longer."""
+    """The discriminator, with the paper's batch norm, or spectral normalisation, which is more stable."""
 
     norm: Literal["batch", "spectral"] = "batch"
 
@@ -96,39 +113,50 @@ class Validation:
 
     folders: tuple[str | PairFolders, ...] = ("datasets/DIV2K/DIV2K_valid_HR",)
     every: int = number(5_000, low=1)
-    images: int = number(10, low=1)  # at most so many of each folder; they stay in memory
-    samples: int = number(4, low=0)  # pictures of so many images are kept at each validation
+    images: int = number(10, low=1)  # the first of each folder, at most; they stay in memory
+    samples: int = number(4, low=0)  # of the first images, saved at each validation
     metrics: tuple[str, ...] = DEFAULT_METRICS  # as test.py's --metrics takes them
-    best: str = "psnr"  # the metric whose best score picks weights/best
+    best: str = "psnr"  # the metric by which weights/best is picked
+
+    def __post_init__(self) -> None:
+        _check_paths("validation.folders", self.folders)
+        with error_context("validation.metrics"):
+            names = [metric_name(spec) for spec in self.metrics]
+        if self.best not in names:
+            raise UserError(
+                f"validation.best: expected one of validation.metrics ({', '.join(names)}), found {self.best!r}"
+            )
 
 
 @dataclass(frozen=True)
 class Log:
-    """How often the log, the checkpoint and weights to keep are written, in iterations."""
+    """Iterations between rows of the log, checkpoints, and weights to keep."""
 
     every: int = number(100, low=1)
     checkpoint: int = number(5_000, low=1)
-    keep: int = number(0, low=0)  # such as 10000: weights/0010000.safetensors and so on stay; 0: only last and best
+    keep: int = number(0, low=0)  # 10000: weights/0010000.safetensors and so on, to choose from; 0: only last and best
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a step is computed (fp32: TF32 in CUDA's convolutions), and the seed of weights and crops."""
+    """How a step is computed (fp32: TF32 in CUDA's convolutions), and the random seed."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False  # torch.compile: kernels fused and, on CUDA, launched as graphs; costs a minute at the start
-    accumulate: int = number(1, low=1, high=65_536)  # parts of the batch, computed one after the other: less memory
-    sync_batchnorm: bool = False  # of several processes: batch norm over the crops of all of them
-    seed: int = number(0, low=0, high=2**63 - 1)  # what PyTorch's generators take
+    accumulate: int = number(
+        1, low=1, high=65_536
+    )  # compute the batch in so many parts, one after the other, in less memory
+    sync_batchnorm: bool = False  # batch statistics over the crops of all processes
+    seed: int = number(0, low=0, high=2**63 - 1)  # of weights and crops
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """A content-loss experiment: SRResNet."""
+    """Training by a content loss alone: SRResNet."""
 
     name: str
     init: str = ""  # weights file or run folder of the generator to start from; none: random weights
-    frozen_batchnorm: bool = False  # the generator keeps the statistics of `init`: it trains as it will be used
+    frozen_batchnorm: bool = False  # keep the batch statistics of `init`: train the generator as it will be used
     data: Data = Data()
     generator: GeneratorShape = GeneratorShape()
     loss: Loss = Loss()
@@ -141,44 +169,23 @@ class PretrainConfig:
         plain = self.name == self.name.strip() == Path(self.name).name and self.name.isprintable()
         if not self.name or not plain or self.name.startswith("."):
             raise UserError(f"name: expected a plain folder name, found {self.name!r}")
-        for key, paths in {
-            "data.folders": self.data.folders,
-            "data.cache": (self.data.cache,),
-            "validation.folders": self.validation.folders,
-        }.items():
-            if not paths or not all(paths):
-                raise UserError(f"{key}: expected a path, found nothing")
         if self.frozen_batchnorm and not self.init:
             raise UserError("frozen_batchnorm: expected init, whose statistics are to be kept, found nothing")
-        milestones = self.optimizer.milestones
-        if any(b <= a for a, b in zip((0, *milestones), milestones, strict=False)):
-            raise UserError(f"optimizer.milestones: expected iterations in rising order, found {list(milestones)}")
-        if not re.fullmatch(r"mse|l1|vgg(1[12]|2[12]|[345][1-4])", self.loss.content):
-            raise UserError(f"loss.content: expected mse, l1 or vgg11 to vgg54, found {self.loss.content!r}")
-        if self.data.crop % self.generator.scale:
-            raise UserError(
-                f"data.crop: expected a multiple of the scale {self.generator.scale}, found {self.data.crop}"
-            )
-        with error_context("validation.metrics"):
-            names = [metric_name(spec) for spec in self.validation.metrics]
-        if self.validation.best not in names:
-            raise UserError(
-                f"validation.best: expected one of validation.metrics ({', '.join(names)}), "
-                f"found {self.validation.best!r}"
-            )
-        for key, every in {"validation.every": self.validation.every, "log.checkpoint": self.log.checkpoint}.items():
-            if every % self.log.every:
-                raise UserError(f"{key}: expected a multiple of log.every ({self.log.every}), found {every}")
-        if self.log.keep % self.validation.every:
-            raise UserError(
-                f"log.keep: expected a multiple of validation.every ({self.validation.every}), so that samples and "
-                f"scores of the same iteration are there, found {self.log.keep}"
-            )
+        multiples = {
+            "data.crop": (self.data.crop, "the scale", self.generator.scale),
+            "validation.every": (self.validation.every, "log.every", self.log.every),
+            "log.checkpoint": (self.log.checkpoint, "log.every", self.log.every),
+            # So that there are samples and scores of the same iteration.
+            "log.keep": (self.log.keep, "validation.every", self.validation.every),
+        }
+        for key, (value, name, divisor) in multiples.items():
+            if value % divisor:
+                raise UserError(f"{key}: expected a multiple of {name} ({divisor}), found {value}")
 
 
 @dataclass(frozen=True)
 class AdversarialConfig(PretrainConfig):
-    """An adversarial experiment, from a pretrained generator's weights: SRGAN."""
+    """Adversarial training from a pretrained generator: SRGAN."""
 
     discriminator: DiscriminatorShape = DiscriminatorShape()
     loss: AdversarialLoss = AdversarialLoss()
