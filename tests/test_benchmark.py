@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from scripts import benchmark, timing
+from scripts import benchmark, plain_steps, timing
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.generator import Generator
 from srgan.networks.losses import PixelLoss
@@ -38,7 +38,7 @@ def test_plain_pretraining_is_the_stages_step(batch: tuple[torch.Tensor, torch.T
     stage = PretrainStage(parse(PretrainConfig, {**SMALL, "runtime": {"precision": "fp32"}}), CPU)
     plain = Generator(blocks=1, channels=8)
     plain.load_state_dict(stage.generator.state_dict())
-    step = benchmark.plain_pretraining(plain, *batch)
+    step = plain_steps.plain_pretraining(plain, *batch)
     for _ in range(3):
         stage.step(*batch)
         step()
@@ -52,7 +52,7 @@ def test_plain_adversarial_is_the_stages_step(batch: tuple[torch.Tensor, torch.T
     plain, discriminator = Generator(blocks=1, channels=8), Discriminator(32)
     plain.load_state_dict(stage.generator.state_dict())
     discriminator.load_state_dict(stage.discriminator.state_dict())
-    step = benchmark.plain_adversarial(plain, discriminator, PixelLoss(), *batch)
+    step = plain_steps.plain_adversarial(plain, discriminator, PixelLoss(), *batch)
     stage.step(*batch)
     step()
     assert_same_weights(stage.generator, plain)

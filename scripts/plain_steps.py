@@ -1,0 +1,43 @@
+"""The training steps written plainly: what `scripts/benchmark.py` compares those of the package with."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+from torch.nn.functional import mse_loss
+
+from srgan.networks.discriminator import Discriminator
+from srgan.networks.generator import Generator
+
+
+def plain_pretraining(generator: Generator, lr: Tensor, hr: Tensor, rate: float = 1e-4) -> Callable[[], object]:
+    """SRResNet's step, written plainly; images as `PretrainStage.step` takes them."""
+    optimizer = torch.optim.Adam(generator.parameters(), rate)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        mse_loss(generator(lr), hr).backward()
+        optimizer.step()
+
+    return step
+
+
+def plain_adversarial(
+    generator: Generator, discriminator: Discriminator, content: nn.Module, lr: Tensor, hr: Tensor, rate: float = 1e-4
+) -> Callable[[], object]:
+    """SRGAN's step, written plainly."""
+    optimizer = torch.optim.Adam(generator.parameters(), rate)
+    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), rate)
+    ones, zeros = torch.ones(len(hr), 1, device=hr.device), torch.zeros(len(hr), 1, device=hr.device)
+
+    def step() -> None:
+        sr = generator(lr)
+        discriminator_optimizer.zero_grad()
+        (bce(discriminator(hr), ones) + bce(discriminator(sr.detach()), zeros)).backward()
+        discriminator_optimizer.step()
+        optimizer.zero_grad()
+        (content(sr, hr) + 1e-3 * bce(discriminator(sr), ones)).backward()
+        optimizer.step()
+
+    return step
