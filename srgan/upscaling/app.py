@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,8 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
                 results.append(upscale_file(network, path, folder / session, most_pixels, report))
                 yield list(results)
             except UserError as error:
-                gr.Warning(str(error).replace(str(path), path.name), title="Left out", duration=None)
+                message = escape(str(error).replace(str(path), path.name), quote=False)
+                gr.Warning(message, title="Left out", duration=None)
             except Cancelled:
                 break
         yield list(results)
@@ -170,8 +172,8 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
         @gr.render(inputs=results)
         def show(results: list[dict[str, Any]]) -> None:
             for result in results:
-                label = f"{result['name']}, bicubic | upscaled; {result['note']}"
-                gr.ImageSlider(result["pair"], label=label, interactive=False, buttons=["fullscreen"])
+                gr.HTML(f"<b>{escape(result['name'])}</b>, {result['note']}")
+                gr.ImageSlider(result["pair"], label="bicubic | upscaled", interactive=False, buttons=["fullscreen"])
                 gr.DownloadButton(f"Download {result['target'].name}", result["target"])
 
         names.change(lambda name: gr.Slider(visible=has_strength(name)), names, strength)
