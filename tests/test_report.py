@@ -147,10 +147,11 @@ def test_unscorable_images_stop_the_run_or_are_named_and_left_out(
 ) -> None:
     write_image(tmp_path / "some" / "large.png", astronaut[:64, :64])
     write_image(tmp_path / "some" / "stamp.png", astronaut[:16, :16])
-    (tmp_path / "some" / "text.png").write_text("no image")
     arguments = {"bicubic": bicubic(4)}, {"some": find_pairs(tmp_path / "some", 4)}, 4, Protocol(4), tmp_path / "out"
     with pytest.raises(UserError, match=r"stamp\.png: can't be scored: SSIM .*; --skip-unscorable leaves such"):
         run_benchmarks(*arguments)
+    (tmp_path / "some" / "text.png").write_text("no image")
+    arguments[1]["some"] = find_pairs(tmp_path / "some", 4)
     assert list(run_benchmarks(*arguments, skip_unscorable=True)["image"]) == ["large"]
     told = capsys.readouterr().err
     assert "stamp.png: can't be scored: SSIM needs 11 x 11 pixels, found 8 x 8; left out" in told
@@ -160,7 +161,7 @@ def test_unscorable_images_stop_the_run_or_are_named_and_left_out(
 def test_a_full_disk_while_pictures_are_written_in_the_background_is_an_error(
     four_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, image: object) -> None:
+    def full(path: Path, image: object, **options: object) -> None:
         raise UserError(f"{path}: can't be written: No space left on device")
 
     monkeypatch.setattr(report, "write_image", full)

@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import Image
-from scipy.signal import fftconvolve
 
 from srgan.common.errors import UserError
 from srgan.common.fields import number
@@ -129,6 +128,8 @@ def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Filter the image, which is mirrored beyond its borders."""
     radius = len(kernel) // 2
     padded = np.pad(image.astype(np.float32), ((radius, radius), (radius, radius), (0, 0)), mode="symmetric")
+    from scipy.signal import fftconvolve  # takes half a second, and only this degradation needs it
+
     return to_uint8(fftconvolve(padded, kernel.astype(np.float32)[..., None], mode="valid", axes=(0, 1)))
 
 
