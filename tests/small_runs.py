@@ -1,4 +1,4 @@
-"""Small training runs for the tests: seconds long, in this process, in a fork of it, or from the shell."""
+"""Training runs of seconds: in this process, in a fork of it, or as a command."""
 
 import csv
 import itertools
@@ -34,7 +34,7 @@ KINDS = {"pretrain": (PretrainConfig, PretrainStage), "train": (AdversarialConfi
 
 @contextmanager
 def light_runs() -> Iterator[None]:
-    """Runs without curves and with one thread: more are no gain here, don't survive forks, and round differently."""
+    """Train without curves and on one thread: more are no faster here, don't survive forks, and round differently."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +44,7 @@ def light_runs() -> Iterator[None]:
 
 
 def write_config(folder: Path, photographs: Path, script: str = "pretrain", **sections: dict[str, Any]) -> Path:
-    """A config of 30 iterations that take milliseconds each; `sections` are laid over it."""
+    """A config of 30 iterations of milliseconds each, updated with `sections`."""
     held_out = folder / "held out.png"
     write_image(held_out, data.camera()[100:228, 200:328])
     tree = {
@@ -77,14 +77,14 @@ def trainer(
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """New networks in fp64: what is equal on paper is equal to 1e-9 after some steps, too."""
+    """Build networks in fp64, so that results that are equal on paper still agree to 1e-9 after some steps."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
 
 
 def shell(script: str, *arguments: str | Path, processes: int = 1, **options: Any) -> subprocess.Popen:
-    """The script as a process of its own, in a session of its own, with the terminal's output as text.
+    """Start a script as a process in its own session, with its output piped as text.
 
     Of several processes, it is torchrun that starts them.
     """
@@ -102,7 +102,7 @@ def shell(script: str, *arguments: str | Path, processes: int = 1, **options: An
 
 
 def fork(work: Callable[[], Any]) -> int:
-    """Do work in a fork of this process, which has everything imported. Returns its pid."""
+    """Do work in a fork of this process, which saves the imports. Returns its pid."""
     child = os.fork()
     if not child:
         try:
@@ -113,12 +113,12 @@ def fork(work: Callable[[], Any]) -> int:
 
 
 def exit_status(child: int) -> int:
-    """Wait for a fork's end; its status as `subprocess` has it."""
+    """Wait for a fork to end. Returns its exit status as `subprocess` does."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def die_at_rename(limit: int) -> None:
-    """Let this process, a fork, be killed right before it renames its limit-th file."""
+    """Make this (forked) process kill itself right before it renames its limit-th file."""
     replace, numbers = Path.replace, itertools.count(1)
 
     def counted(path: Path, target: Path) -> Path:
@@ -130,7 +130,7 @@ def die_at_rename(limit: int) -> None:
 
 
 def wait_for_row(run: Path, iteration: int, process: subprocess.Popen) -> None:
-    """Wait until the log of a live run has come to an iteration."""
+    """Wait until the log of a running process reaches an iteration."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if (run / "log.csv").exists() and any(int(row["iteration"]) >= iteration for row in rows(run)):
@@ -141,18 +141,18 @@ def wait_for_row(run: Path, iteration: int, process: subprocess.Popen) -> None:
 
 
 def rows(run: Path) -> list[dict[str, str]]:
-    """The log's rows, but for the seconds, which are never the same twice."""
+    """The log's rows without the seconds, which always differ."""
     with (run / "log.csv").open(newline="", encoding="utf-8") as file:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file) if row["iteration"]]
 
 
 def state(run: Path) -> dict[str, Any]:
-    """Everything in the last checkpoint but the seconds."""
+    """The last checkpoint without the seconds."""
     return {key: value for key, value in load_checkpoint(run / "checkpoints" / "last.pt").items() if key != "seconds"}
 
 
 def identical(a: Any, b: Any) -> bool:
-    """Bit for bit, in nested dicts and lists."""
+    """Whether two nested structures are equal bit for bit."""
     if isinstance(a, Tensor):
         return torch.equal(a, b)
     if isinstance(a, dict):
@@ -163,7 +163,7 @@ def identical(a: Any, b: Any) -> bool:
 
 
 def assert_same_end(run: Path, uninterrupted: Path) -> None:
-    """Weights, optimisers, averages, best score and log are those of the run that nothing interrupted."""
+    """Weights, optimisers, average, best score and log equal those of an uninterrupted run."""
     ours, theirs = state(run), state(uninterrupted)
     assert [key for key in theirs if not identical(ours[key], theirs[key])] == []
     assert rows(run) == rows(uninterrupted)

@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there; weights load strictly, safely, and say what they are if they don't."""
+"""Checkpoints are written atomically; weights load strictly and safely, or say why not."""
 
 import errno
 import os
@@ -34,7 +34,7 @@ def checkpoint(iteration: int, size: int = 10) -> dict[str, Any]:
 
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """Files can't grow beyond `size` bytes: what a full disk does to a write, without one."""
+    """Limit files to `size` bytes, so that writes fail as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
@@ -85,7 +85,7 @@ def test_full_disk_leaves_the_old_weights_whole(tmp_path: Path) -> None:
 
 
 def test_checkpoint_cut_off_or_flipped_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever a damaged pickle raises, the one before is taken; if the damage misses all that counts, it is whole."""
+    """Whatever a damaged pickle raises, the previous checkpoint is loaded, unless nothing that matters is damaged."""
     path, before = tmp_path / "last.pt", checkpoint(1)
     save_checkpoint(checkpoint(2), path)
     whole = path.read_bytes()

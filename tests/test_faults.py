@@ -1,4 +1,4 @@
-"""What goes wrong around a run ends it in one line and exit code 2, and costs nothing that was saved."""
+"""Faults around a run end it with one line and exit code 2, and lose nothing that was saved."""
 
 import multiprocessing
 import os
@@ -38,7 +38,7 @@ def _light_runs() -> Iterator[None]:
 
 
 def at_step(run: Trainer, iteration: int, happening: Callable[[], object]) -> None:
-    """Let something happen right before the step of an iteration."""
+    """Call something right before an iteration's step."""
     step = run.stage.step
 
     def watched(*batch: Tensor) -> dict[str, Tensor]:
@@ -50,7 +50,7 @@ def at_step(run: Trainer, iteration: int, happening: Callable[[], object]) -> No
 
 
 def message_of(run: Trainer) -> str:
-    """The one line with which a run fails."""
+    """The one-line error that a run ends with."""
     with pytest.raises(UserError) as error:
         run.run()
     assert len(str(error.value).splitlines()) == 1
@@ -76,7 +76,7 @@ def test_loss_that_is_not_finite_stops_before_the_checkpoint(tmp_path: Path, pho
 
 @pytest.mark.parametrize("stop", [True, False])
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path, photographs: Path, stop: bool) -> None:
-    """A finite loss can have infinite gradients: here in the last step before a checkpoint, or before a signal's."""
+    """A finite loss can have infinite gradients: here right before a checkpoint, regular or after a signal."""
     run = trainer(write_config(tmp_path, photographs), tmp_path)
     iteration = 13 if stop else 20
     step = run.stage.step
@@ -175,7 +175,7 @@ def test_run_folder_that_vanishes(tmp_path: Path, photographs: Path) -> None:
 
 
 def test_run_folder_that_cannot_be_made(tmp_path: Path, photographs: Path) -> None:
-    """Permissions don't bind root; a file where a folder should be binds everybody."""
+    """A file where the folder should be, since root ignores permissions."""
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(UserError, match="runs/run: can't be written: Not a directory"):
         trainer(write_config(tmp_path, photographs), tmp_path / "runs")
@@ -227,7 +227,7 @@ def test_bad_validation_image_is_fatal(tmp_path: Path, photographs: Path) -> Non
 
 
 def at_terminal(descriptor: int, run: Trainer) -> int:
-    """Train in this process, a fork, with standard output and error on a descriptor."""
+    """Train in this (forked) process with stdout and stderr on a file descriptor."""
     for number in (1, 2):
         os.dup2(descriptor, number)
     with open(1, "w", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr:
@@ -235,7 +235,7 @@ def at_terminal(descriptor: int, run: Trainer) -> int:
 
 
 def test_sighup_stops_with_a_checkpoint_unless_ignored(tmp_path: Path, photographs: Path) -> None:
-    """A closed ssh connection sends it twice; nohup ignores it."""
+    """A closing terminal sends it twice; nohup ignores it."""
     config = write_config(tmp_path, photographs)
     for expected in (129, 0):
         run = trainer(config, tmp_path, resume=True)
@@ -272,7 +272,7 @@ def test_output_to_a_full_disk(tmp_path: Path, photographs: Path) -> None:
 
 
 def test_closed_output(tmp_path: Path, photographs: Path) -> None:
-    """The files that the run opens must not get what is printed."""
+    """Nothing printed ends up in a file that got the descriptor of stdout or stderr."""
     config = write_config(tmp_path, photographs)
     command = [sys.executable, "pretrain.py", "--config", str(config), "--runs", str(tmp_path)]
     process = subprocess.run(["bash", "-c", f"{shlex.join(command)} <&- >&- 2>&-"], cwd=REPOSITORY)

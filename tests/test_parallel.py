@@ -1,4 +1,4 @@
-"""Two processes under torchrun do what one does, on the CPU with gloo; what they do, `two_processes` says."""
+"""Two processes under torchrun (CPU, gloo) give the results of one; `two_processes.py` is what they run."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def _light_runs() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
-    """A folder with a config of either script, and the weights that two processes come to in five steps."""
+    """A folder with a config for each script and the weights after five steps of two processes."""
     folder = tmp_path_factory.mktemp("steps")
     for script in KINDS:
         optimizer = {"batch": 4, "lr": 1e-4}
@@ -46,7 +46,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
 @pytest.mark.parametrize("script", KINDS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_two_processes_take_the_steps_of_one(steps: Path, tmp_path: Path, script: str, variant: str) -> None:
-    """Weights, and batch statistics, after five steps: every crop was there once, and every gradient counted."""
+    """Weights and batch statistics are equal, so each crop was used once and each gradient counted."""
     two = torch.load(steps / f"{script}-{variant}.pt")
     for config in steps.glob("*.yaml"):
         shutil.copy(config, tmp_path)
@@ -60,7 +60,7 @@ def test_two_processes_take_the_steps_of_one(steps: Path, tmp_path: Path, script
 
 @pytest.fixture
 def run(tmp_path: Path, photographs: Path) -> Path:
-    """The folder of a run that is to come, of 30 iterations, with its config beside it."""
+    """The folder of a future run of 30 iterations; its config is beside it."""
     write_config(tmp_path, photographs, optimizer={"lr": 1e-4}, runtime={"sync_batchnorm": True})
     return tmp_path / "run"
 
@@ -98,7 +98,7 @@ def test_sigterm_stops_two_processes_after_one_step_and_one_goes_on(run: Path) -
 
 
 def test_kill_9_of_one_process_ends_the_other(run: Path) -> None:
-    """Two processes go on where one stopped, at iteration 10, and one of them dies."""
+    """Two processes resume a run of one process from iteration 10; then one of them is killed."""
     trainer(run.parent / "config.yaml", run.parent, "optimizer.iterations=10").run()
     process = two_processes("slow", run)
     wait_for_row(run, 15, process)
@@ -129,7 +129,7 @@ def worker(torchrun: subprocess.Popen, rank: int) -> int:
 
 
 def complaints(errors: str) -> list[str]:
-    """What the processes themselves complain of, before torchrun's own report."""
+    """The errors and warnings of the processes themselves, before torchrun's report."""
     before = errors.split("failed (exitcode: ")[0]
     assert "Traceback" not in before
     assert "stopping" not in before, "a promise that isn't kept"
@@ -199,7 +199,7 @@ def test_scores_are_shared_out(photographs: Path, tmp_path: Path) -> None:
 
 
 def test_pictures_are_shared_out(tmp_path: Path) -> None:
-    """The bad one, the last, is the second process's; the first tells of it."""
+    """The second process finds the bad file; the first reports it."""
     for name, colour in {"a": "red", "b": "green", "c": "blue"}.items():
         Image.new("RGB", (12, 8), colour).save(tmp_path / f"{name}.png")
     (tmp_path / "d.png").write_text("no picture")

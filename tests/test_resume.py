@@ -1,4 +1,4 @@
-"""An interrupted run, gone on with, ends as the run that nothing interrupted: to the bit."""
+"""A resumed run ends bit for bit as the same run without the interruption."""
 
 import os
 import re
@@ -46,7 +46,7 @@ def _light_runs() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> dict[str, tuple[Path, Path]]:
-    """By script: a config of 30 or 8 iterations, and the folder of its run, uninterrupted, with two loader workers."""
+    """For each script: a config of 30 or 8 iterations and the folder of its uninterrupted run, with two workers."""
     short = {
         "optimizer": {"iterations": 8, "milestones": [5]},
         "validation": {"every": 4},
@@ -64,17 +64,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> dict[s
 
 @pytest.fixture
 def finished(whole: dict[str, tuple[Path, Path]], tmp_path: Path) -> tuple[Path, Path]:
-    """The config and a copy of a finished run, with checkpoints at iterations 30 and (the one before) 20."""
+    """A config and a copy of its finished run, with checkpoints of iterations 30 and (previous) 20."""
     config, run = whole["pretrain"]
     return config, Path(shutil.copytree(run, tmp_path / "runs" / "run"))
 
 
 class Crash(BaseException):
-    """Ends a run in the middle of anything, and is caught by nothing on the way."""
+    """An exception that no handler in the package catches."""
 
 
 def crash_at(run: Trainer, iteration: int) -> None:
-    """Train until a step fails; nothing is saved on the way out."""
+    """Train until a step raises `Crash`; nothing is saved then."""
     step = run.stage.step
 
     def failing(*batch: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -132,7 +132,7 @@ def test_adversarial_training_survives_a_sigterm_to_all_its_processes(
 
 
 def test_second_signal_ends_at_once(tmp_path: Path, photographs: Path) -> None:
-    """The loader's worker is stopped, so that the step in hand never ends: only the second signal can."""
+    """The loader's worker is stopped, so the current step never ends; only the second signal can end the process."""
     endless = {"optimizer": {"iterations": 10**9}, "validation": {"every": 10**9}, "log": {"every": 5, "checkpoint": 5}}
     config = write_config(tmp_path, photographs, data={"workers": 1}, **endless)
     process = shell("pretrain", "--config", config, "--runs", tmp_path)
@@ -180,7 +180,7 @@ def test_second_process_in_one_folder_is_refused(finished: tuple[Path, Path]) ->
 
 
 def wait_until_idle(pid: int) -> None:
-    """Wait until a process has used up its batches, and no more of the processor for a second."""
+    """Wait until a process has used no CPU time for a second."""
     before = None
     while before != (used := Path(f"/proc/{pid}/stat").read_text().split()[13:15]):
         before = used
@@ -200,7 +200,7 @@ def test_crash_between_any_two_steps(
 
 
 def test_kill_9_before_any_rename(tmp_path: Path, photographs: Path) -> None:
-    """Every file but the log's new rows comes by a rename: the moments before them are those that matter."""
+    """Every file but the log is written by renaming, so these are the moments that matter."""
     sections = {"optimizer": {"iterations": 2}, "validation": {"every": 2}, "log": {"every": 1, "checkpoint": 1}}
     config = write_config(tmp_path, photographs, **sections)
     trainer(config, tmp_path / "whole").run()
@@ -295,7 +295,7 @@ SPREADSHEETS = {
 def test_log_that_a_spreadsheet_has_saved(
     finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str], save: Callable[[str], str | bytes], kept: bool
 ) -> None:
-    """What can be read goes on; what can't be is set aside, and training goes on all the same."""
+    """What can be read is kept; what can't is set aside; training continues either way."""
     config, run = finished
     log = run / "log.csv"
     before, saved = rows(run), save(log.read_text())
@@ -323,7 +323,7 @@ def test_best_score_of_other_images_is_none_to_beat(finished: tuple[Path, Path],
 
 
 def test_resume_without_the_initial_weights(whole: dict[str, tuple[Path, Path]], tmp_path: Path) -> None:
-    """The checkpoint holds all that `init` has given."""
+    """The checkpoint already contains what came from `init`."""
     config, uninterrupted = whole["train"]
     crash_at(trainer(config, tmp_path, script="train"), 6)
     init = config.parent / "init.safetensors"
@@ -341,7 +341,7 @@ def test_another_network_cannot_be_resumed(finished: tuple[Path, Path]) -> None:
 
 
 def test_other_photographs_are_named_and_refused(finished: tuple[Path, Path], tmp_path: Path) -> None:
-    """Every crop from there on would be another."""
+    """They would change every crop from there on."""
     config, run = finished
     folder = Path(yaml.safe_load(config.read_text())["data"]["folders"][0])
     copy = shutil.copytree(folder, tmp_path / "copy" / folder.name)

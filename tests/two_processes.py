@@ -1,4 +1,4 @@
-"""What tests let two processes do: `torchrun tests/two_processes.py TASK FOLDER`, a function below and its folder."""
+"""Run by tests as `torchrun tests/two_processes.py TASK FOLDER`, where TASK is a function below."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ VARIANTS = {"synchronised": "runtime.sync_batchnorm=true", "accumulated": "runti
 
 
 def five_steps(folder: Path, script: str, variant: str, *overrides: str) -> dict[str, Tensor]:
-    """The networks' tensors after a run's first five steps.
+    """The networks' state after the first five steps of a run.
 
     In double precision: Adam's first steps are as long where the gradient is nothing but rounding as anywhere else.
     """
@@ -44,12 +44,12 @@ def steps(folder: Path) -> None:
 
 
 def slow(folder: Path) -> int:
-    """Go on with the run, 50 ms a step, so that a signal finds it at work."""
+    """Resume the run at 50 ms per step, so that a signal arrives while it trains."""
     return _watched(folder, lambda iteration: time.sleep(0.05))
 
 
 def failure(folder: Path) -> int:
-    """The same, until the process that is not the main one fails."""
+    """The same, until the second process fails."""
 
     def fail(iteration: int) -> None:
         time.sleep(0.05)

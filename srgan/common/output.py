@@ -1,4 +1,4 @@
-"""Standard streams that can't stop a run: closed, full, or of a terminal that is gone."""
+"""Printing that never ends a run: to streams that are closed or full, or whose terminal is gone."""
 
 import os
 import sys
@@ -9,19 +9,19 @@ from typing import Any, TextIO
 
 
 def prepare_streams() -> None:
-    """Make the standard streams fit to print to, whatever the shell did to them."""
+    """Make printing safe whatever the standard streams are."""
     for name, mode in {"stdin": "r", "stdout": "w", "stderr": "w"}.items():
         if getattr(sys, name) is None:
-            # Closed (`2>&-`): the next file would get its descriptor, and what is printed.
+            # Closed by the shell (`2>&-`): the next file to be opened would get its descriptor and the messages.
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - open until the process ends
     if isinstance(sys.stdout, TextIOWrapper):
-        # File names need not be UTF-8.
+        # File names may not be valid UTF-8.
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
 def unfailing_output() -> Iterator[None]:
-    """From the first failed write on, drop what is printed to that stream instead of raising OSError."""
+    """Inside the block, discard all output of a stream once a write to it has failed, instead of raising OSError."""
     with redirect_stdout(_Unfailing(sys.stdout)), redirect_stderr(_Unfailing(sys.stderr)):
         yield
 
@@ -48,7 +48,7 @@ class _Unfailing:
 
 
 def discard(stream: TextIO) -> None:
-    """Send the rest of a stream nowhere, with what is in its buffer, so that the interpreter doesn't fail at exit."""
+    """Redirect a stream to nowhere, including what is in its buffer, which the interpreter flushes at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -12,11 +12,10 @@ SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 class StopSignal:
-    """Catches SIGINT, SIGTERM and SIGHUP while it is entered; those that are ignored, as SIGHUP by nohup, stay so.
+    """Catches SIGINT, SIGTERM and SIGHUP inside its block, except those already ignored (SIGHUP under nohup).
 
-    The first signal is only remembered, for the loop to stop after a step. A second SIGINT or SIGTERM ends the process
-    at once, unless it is one of several: what torchrun sends may reach a process twice, and torchrun itself ends its
-    processes after 30 s.
+    The first signal is remembered, for the training loop to stop after a step. A second SIGINT or SIGTERM kills the
+    process, except under torchrun, whose processes may get one signal twice and which kills them itself after 30 s.
     """
 
     def __init__(self) -> None:
@@ -30,16 +29,15 @@ class StopSignal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        # When one process fails, torchrun sends SIGTERM to the others at once: they must live to say what they know.
+        # When one process fails, torchrun sends SIGTERM to the others, which must live long enough to report it.
         fails_with_others = error is not None and parallel.world_size() > 1
         for number, handler in self.before.items():
             signal.signal(number, signal.SIG_IGN if fails_with_others else handler)
 
     def received(self) -> int:
-        """The number of the signal that any process has got, or 0: the same in all processes, after the same step.
+        """The number of a signal that reached any process, or 0; equal in all processes. To be called at every step.
 
-        With several processes the answer is one step old, so that none of them waits for the slowest. Call it at every
-        step.
+        With several processes the answer is one step old, so that none has to wait for the others.
         """
         if parallel.world_size() == 1:
             return self.number
@@ -51,9 +49,9 @@ class StopSignal:
         self.number = number
         alone = parallel.world_size() == 1
         for caught in self.before:
-            # A terminal that closes sends SIGHUP twice: by way of the shell and by itself.
+            # A closing terminal sends SIGHUP twice, from the shell and from the kernel.
             signal.signal(caught, signal.SIG_DFL if alone and caught != SIGHUP else signal.SIG_IGN)
         if alone:
-            # Not `print`, which the signal may have interrupted and which then refuses to be called again.
+            # `print` isn't reentrant, and the signal may have interrupted one.
             with suppress(OSError):
                 os.write(2, b"\nstopping after this step; once more to stop at once without saving\n")
