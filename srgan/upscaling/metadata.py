@@ -13,7 +13,7 @@ from srgan.common.errors import UserError, warn
 from srgan.common.images import colour_profile, open_image
 
 # EXIF's ProcessingSoftware (a GIF's comment) of every result: only files that have it are overwritten.
-MARK = "SRGAN x4 super-resolution"
+MARK = "SRGAN super-resolution"
 
 # What doesn't hold for the result: the rotation, the input's colour space, and how a TIFF stores its pixels.
 _NOT_KEPT = {254, 255, *range(256, 267), 273, *range(277, 280), 284, 317, 320, *range(322, 326), 330, 338, 339, 347}
