@@ -276,7 +276,7 @@ def launch(name: str, training: Training, iterations: int, session: Session) -> 
 
 
 def _table(rows: Sequence[dict]) -> str:
-    text = pd.DataFrame(rows).to_string(index=False, na_rep="", float_format="{:.4g}".format)
+    text = pd.DataFrame(rows).to_string(index=False, na_rep="", float_format="{:.6g}".format)
     return f"```\n{text}\n```"
 
 

@@ -16,11 +16,14 @@ from srgan.networks.released import released_weights
 from srgan.networks.weights import find_weights
 
 
-def test_every_room_is_packaged() -> None:
+def test_every_room_is_packaged_with_its_files() -> None:
     tomllib = pytest.importorskip("tomllib")  # Python 3.11
     setuptools = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     rooms = [f"srgan.{path.parent.name}" for path in (REPOSITORY / "srgan").glob("*/__init__.py")]
     assert sorted(setuptools["packages"]) == sorted(["srgan", *rooms, "srgan.weights"])
+    for path in (REPOSITORY / "srgan").glob("*/*.*"):
+        if path.suffix != ".py":
+            assert path.name in setuptools["package-data"][f"srgan.{path.parent.name}"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
