@@ -56,6 +56,8 @@ def app() -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
     args = parser.parse_args()
+    if args.megapixels <= 0 or args.queue < 1:
+        raise UserError("--megapixels takes more than 0, --queue takes 1 or more")
     # A termination, too, shall delete what users have sent.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="srgan-") as folder:
@@ -73,9 +75,7 @@ def app() -> None:
                 head=PASTE,
             )
         except OSError as error:
-            raise UserError(
-                f"--port: {args.port} is taken on {args.host}: close the other program, or choose"
-            ) from error
+            raise UserError(f"--port: {args.port} is taken on {args.host}: choose another") from error
 
 
 def build_page(folder: Path, device: str, precision: str, most_pixels: float) -> Any:
