@@ -21,8 +21,8 @@ from srgan.upscaling.jobs import Job, comparison_path, is_own_result
 from srgan.upscaling.pictures import TIFF, Picture, check_format, read_picture, write_picture
 from srgan.upscaling.upscaler import Upscaler
 
-# An animation is held in memory as a whole, by Pillow once more: 4 GB at this size of the result.
-MOST_FRAME_PIXELS = 2**29
+# An animation is held in memory as a whole, by Pillow twice more: 12 bytes a pixel of the result, 3 GB at this size.
+MOST_FRAME_PIXELS = 2**28
 # From here on the size of the result is told beforehand.
 LARGE_PIXELS = 64_000_000
 

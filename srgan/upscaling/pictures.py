@@ -76,7 +76,8 @@ def read_picture(path: Path, all_pages: bool = False, most_pixels: float = float
         if pages > 1 and pixels > most_pixels:
             raise UserError(
                 f"{path}: {pages} frames of {image.width} x {image.height} pixels would not fit into memory; "
-                f"expected at most {most_pixels / 1e6:.0f} megapixels in all, found {pixels / 1e6:.0f}"
+                f"expected at most {most_pixels / 1e6:.0f} megapixels in all, found {pixels / 1e6:.0f}; "
+                "a film, such as .mp4, may have any length"
             )
         if is_animation:
             return _read_animation(image)
