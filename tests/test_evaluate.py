@@ -162,7 +162,7 @@ def test_the_scale_comes_from_the_weights(weights: Path, tmp_path: Path) -> None
 def test_interpolations_stand_between_their_networks(weights: Path, tmp_path: Path, astronaut: np.ndarray) -> None:
     generator = Generator(blocks=1, channels=4)
     save_weights(generator, tmp_path / "other.safetensors")
-    methods, _ = load_methods([str(weights), str(tmp_path / "other.safetensors")], strengths=[0.75, 0.0])
+    methods, _ = load_methods([str(weights), str(tmp_path / "other.safetensors")], strengths=[0.0, 0.75])
     assert list(methods) == ["bicubic", "tiny", "other-0", "other-0.75", "other"]
     lr = astronaut[:16, :16]
     np.testing.assert_array_equal(methods["other-0"](lr), methods["tiny"](lr))

@@ -50,7 +50,7 @@ def test_a_name_that_is_not_utf8_is_escaped_in_the_tables(photographs: Path, tmp
     assert "A,caf\\xe9," in (tmp_path / "out" / "metrics.csv").read_text(encoding="utf-8")
 
 
-def test_a_row_an_image_and_method(scores: pd.DataFrame) -> None:
+def test_scores_have_one_row_per_image_and_method(scores: pd.DataFrame) -> None:
     assert list(scores.columns) == ["method", "dataset", "image", "psnr", "ssim"]
     assert list(scores["method"]) == ["bicubic"] * 4 + ["sharp"] * 4
     assert list(scores["image"]) == ["img_001", "img_002", "img_003", "img_004"] * 2
@@ -80,7 +80,7 @@ def test_several_methods_are_told_apart_by_a_first_column(scores: pd.DataFrame, 
     assert summary.loc[("sharp", "A"), "psnr"] != summary.loc[("bicubic", "A"), "psnr"]
 
 
-def test_the_markdown_has_a_row_a_method_and_the_protocol(tmp_path: Path) -> None:
+def test_the_markdown_has_one_row_per_method_and_the_protocol(tmp_path: Path) -> None:
     rows = [("bicubic", "A", "x", 28.4302, 0.81114), ("net", "A", "x", 32.05, 0.9)]
     scores = pd.DataFrame(rows, columns=["method", "dataset", "image", "psnr", "ssim"])
     text = write_tables(scores, ["net"], Protocol(4), tmp_path)
@@ -100,7 +100,7 @@ def test_strips_are_drawn_for_the_first_images_only(scores: pd.DataFrame, out: P
     assert strips == ["strips/A/img_001.png", "strips/B/img_003.png"]
 
 
-def test_charts_are_drawn_a_dataset_even_with_infinite_psnr(scores: pd.DataFrame, tmp_path: Path) -> None:
+def test_each_dataset_gets_a_chart_even_with_infinite_psnr(scores: pd.DataFrame, tmp_path: Path) -> None:
     scores = scores.copy()
     scores.loc[0, "psnr"] = float("inf")
     draw_charts(scores, METRICS, tmp_path)
@@ -130,7 +130,7 @@ def test_the_strip_shows_where_the_methods_differ_most(tmp_path: Path, astronaut
     assert top % 4 == left % 4 == 0
 
 
-def test_the_strip_grows_by_a_panel_a_method(tmp_path: Path, astronaut: np.ndarray) -> None:
+def test_each_method_adds_a_panel_to_the_strip(tmp_path: Path, astronaut: np.ndarray) -> None:
     results = results_of({"bicubic": bicubic(4), "net": sharpened}, astronaut[:200, :200], tmp_path)
     one, two = (draw_strip(chosen, 4, METRICS) for chosen in ({"bicubic": results["bicubic"]}, results))
     assert two.width - one.width == 288 + 10

@@ -77,6 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="fp32")
     args = parser.parse_args()
+    args.interpolate = sorted(set(args.interpolate))
     if bool(args.hr) != bool(args.lr) or bool(args.data) == bool(args.hr):
         raise UserError("expected either --data FOLDER ... or --hr FOLDER --lr FOLDER")
     if not args.weights and not args.sr:

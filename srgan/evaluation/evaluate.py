@@ -1,7 +1,8 @@
-"""Scores of anything that upscales, over benchmark folders."""
+"""Methods that upscale, and their scores on benchmarks."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -108,9 +109,9 @@ def nearest(scale: int) -> Upscale:
 
 
 def self_ensemble(upscale: Upscale) -> Upscale:
-    """The mean over the eight flips and turns of the image, each turned back (Timofte et al., 2016).
+    """The mean over the image's eight flips and rotations, each undone afterwards (Timofte et al., 2016).
 
-    The eight are averaged as 8-bit images, and the mean is rounded half up.
+    Averages 8-bit images and rounds half up.
     """
 
     def upscale_eight(image: np.ndarray) -> np.ndarray:
@@ -138,10 +139,10 @@ def load_methods(
 
     Args:
         weights: weights files, run folders, or the words "bicubic" and "nearest".
-        scale: needed only where no weights tell it; 4 if they don't.
-        ensemble: `self_ensemble` of the networks, whose names get a "+", as in the literature.
+        scale: for bicubic and nearest without weights (default: 4).
+        ensemble: take the `self_ensemble` of each network, and add "+" to its name, as the literature does.
         overlap: of the tiles of networks whose reach isn't known (see `Upscaler`).
-        strengths: networks interpolated between the first two (0 is the first, 1 the second) stand between these.
+        strengths: of networks interpolated between the first two (0: the first, 1: the second), placed between them.
 
     Raises:
         UserError: weights can't be loaded or interpolated, their scales differ, or one is given twice.
@@ -174,7 +175,7 @@ def _interpolations(
         f"{name}-{strength:g}": Upscaler(
             interpolate(load_generator(first), load_generator(second), strength), device, precision
         )
-        for strength in sorted(strengths)
+        for strength in strengths
     }
 
 
@@ -188,13 +189,14 @@ def load_benchmarks(folders: Sequence[Path], scale: int) -> dict[str, list[Image
     for name, folder in distinct_names(folders).items():
         pairs = find_pairs(folder, scale)
         if len({pair.name for pair in pairs}) < len(pairs):
-            pairs = [ImagePair(name, hr) for name, hr in distinct_names([pair.hr for pair in pairs]).items()]
+            names = distinct_names([pair.hr for pair in pairs])
+            pairs = [replace(pair, name=name) for pair, name in zip(pairs, names, strict=True)]
         benchmarks[name] = pairs
     return benchmarks
 
 
 def distinct_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> dict[str, Path]:
-    """Short names of files and folders, fit for a file name: the stem, and as much before it as tells them apart.
+    """Short names for files and folders, usable as file names: the stem, and as many parents as tell them apart.
 
     Raises:
         UserError: a path is given twice.
@@ -211,10 +213,10 @@ def distinct_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> dict[str
 
 
 def _names(path: Path) -> list[str]:
-    """Names for a path, from the shortest to the whole of it."""
+    """Candidate names for a path, from the shortest to the full path."""
     path = path.absolute()
     stem = path.stem if path.is_file() else path.name
-    # Folders that only tell the layout say nothing of whose weights or images these are.
+    # Folders of the layout don't tell one run or dataset from another.
     parts = [part for part in path.parent.parts[1:] if part not in ("weights", "checkpoints")]
     if re.fullmatch(r"image_SRF_\d+", stem):
         stem, parts = parts[-1], parts[:-1]

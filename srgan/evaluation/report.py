@@ -35,9 +35,9 @@ def run_benchmarks(
     strips: int | None = None,
     skip_unscorable: bool = False,
 ) -> pd.DataFrame:
-    """Score all methods on all images, and save upscaled images and strips on the way.
+    """Score all methods on all images, and save the upscaled images and the strips.
 
-    A few images are in memory at a time. Several processes share the images, and all return the scores of all.
+    A few images are in memory at a time. Several processes share the images, and each returns all scores.
 
     Writes `out/images/<method>/<benchmark>/<image>.png` and `out/strips/<benchmark>/<image>.png`.
 
