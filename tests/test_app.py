@@ -77,7 +77,7 @@ def test_it_stops_between_two_tiles(upscaler: Upscaler, pictures: Path, tmp_path
 
 
 def test_without_gradio_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setitem(sys.modules, "gradio.blocks", None)
     with pytest.raises(UserError, match="pip install"):
         build_page(tmp_path, "cpu", "fp32", 1e6)
 
@@ -90,7 +90,7 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(temporary: Path) -> Iterator[str]:
     """The page, served by `app.py`, which leaves no file behind."""
-    pytest.importorskip("gradio", reason="needs gradio (pip install gradio)")
+    pytest.importorskip("gradio.blocks", reason="needs gradio (pip install gradio)")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

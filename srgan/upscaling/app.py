@@ -86,6 +86,7 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
     """
     try:
         import gradio as gr
+        import gradio.blocks  # once uninstalled, it leaves a folder that imports as an empty package
     except ImportError as error:
         raise UserError('the page needs Gradio: pip install "gradio>=6"') from error
     weights = released_weights()
