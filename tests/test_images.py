@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
@@ -128,6 +129,8 @@ def test_odd_images_are_read_rightly(
     size: tuple[int, int],
     first: tuple[int, int, int] | None,
 ) -> None:
+    if name == "YCbCr.tif" and int(PIL.__version__.partition(".")[0]) < 13:
+        pytest.skip("Pillow reads these from version 13 on, and says that they are truncated before")
     path = tmp_path / name
     make(path)
     with warnings.catch_warnings():
