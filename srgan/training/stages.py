@@ -55,6 +55,9 @@ class PretrainStage:
         self.optimizer = adam(self.generator, config.optimizer.lr)
         self.averaged = 0  # updates of the average so far
         self.average = copy.deepcopy(self.generator).requires_grad_(False) if config.optimizer.ema else None
+        if self.average is not None:
+            # Collected once: an average is updated at every step.
+            self._averages, self._sources = float_tensors(self.average), float_tensors(self.generator)
         if config.runtime.compile:
             compile_network(self.content)
         self.wrapped_generator = wrap(self.generator, config.runtime)
@@ -100,7 +103,7 @@ class PretrainStage:
         # n / (n + 9): at first a mean over the last tenth of the updates so far.
         decay = min(self.config.optimizer.ema, self.averaged / (self.averaged + 9))
         self.averaged += 1
-        get_ema_multi_avg_fn(decay)(float_tensors(self.average), float_tensors(self.generator), self.averaged)
+        get_ema_multi_avg_fn(decay)(self._averages, self._sources, self.averaged)
 
     @property
     def exported(self) -> Network:
@@ -253,7 +256,7 @@ def initial_generator(config: PretrainConfig) -> Network:
 
 
 def float_tensors(network: nn.Module) -> list[Tensor]:
-    """All that `state_dict` holds but counters, at a fraction of its cost: an average needs it at every step."""
+    """All that `state_dict` holds but counters."""
     return [tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
 
 
