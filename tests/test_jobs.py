@@ -126,8 +126,10 @@ def test_out_may_be_a_file(tmp_path: Path) -> None:
     assert plan([a], tmp_path / "big.JPG", 4, ".jpg") == [Job(a.path, tmp_path / "big.JPG")]
     with pytest.raises(UserError, match="expected a folder for 2 pictures"):
         plan([a, b], tmp_path / "big.jpg", 4)
-    with pytest.raises(UserError, match="two formats"):
-        plan([a], tmp_path / "big.jpg", 4, ".png")
+    assert plan([a], tmp_path / "big.tif", 4, ".tiff") == [Job(a.path, tmp_path / "big.tif")]
+    for name, suffix in (("big.jpg", ".png"), ("big.tif", ".gif")):
+        with pytest.raises(UserError, match="two formats"):
+            plan([a], tmp_path / name, 4, suffix)
     with pytest.raises(UserError, match=r"ends in one of \.png \.jpg"):
         plan([a], tmp_path / "big.bmp", 4)
     (tmp_path / "sub").mkdir()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
+
 from srgan.common.errors import UserError
 from srgan.common.images import EXTENSIONS, list_images, open_image, read_rgb, write_image
 from srgan.data.resize import imresize
@@ -140,7 +142,8 @@ def plan(files: Sequence[InputFile], out: Path, scale: int, suffix: str | None =
         formats = films.RESULTS if films.is_film(files[0].path) else OPTIONS
         if out.suffix.lower() not in formats:
             raise UserError(f"--out {out}: expected a name that ends in one of {' '.join(formats)}, or a folder")
-        if suffix and formats is OPTIONS and OPTIONS[suffix] != OPTIONS[out.suffix.lower()]:
+        kinds = Image.registered_extensions()  # .tif and .tiff are one format
+        if suffix and formats is OPTIONS and kinds[suffix] != kinds[out.suffix.lower()]:
             raise UserError(f"--out {out} and --format {suffix[1:]} are two formats: leave one of them out")
         if out.exists() and files[0].path.exists() and out.samefile(files[0].path):
             raise UserError(f"--out {out} is the picture itself: take another name")
