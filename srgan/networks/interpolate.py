@@ -41,7 +41,7 @@ def load_with_strength(weights: Path, strength: float) -> Network:
     pixels = gan.with_name(gan.name.replace("srgan", "srresnet"))
     if pixels == gan or not pixels.exists():
         raise UserError(
-            f"{gan}: a strength needs weights named srgan with those named srresnet beside them, as weights/ has; "
-            "for others: python -m scripts.interpolate"
+            f"--strength mixes srgan with srresnet: leave --weights out, or name a GAN's weights, srgan..., that have "
+            f"those of srresnet... beside them, not {gan}; for others: python -m scripts.interpolate"
         )
     return interpolate(load_generator(pixels), load_generator(gan), strength)

@@ -1,5 +1,8 @@
 """The perceptual loss: content and adversarial parts (paper: section 2.2)."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from skimage import data
@@ -38,15 +41,22 @@ class VGGLoss(nn.Module):
         return self.factor * F.mse_loss(self.features(sr).float(), self.features(hr).float())
 
 
+# Those of pixels, by the name that configs give them; `content_loss` adds the layers of VGG19.
+PIXEL_LOSSES: dict[str, Callable[[], nn.Module]] = {
+    "mse": PixelLoss,
+    "l1": partial(PixelLoss, "l1"),
+}
+
+
 def content_loss(name: str, vgg_weights: str = "imagenet", vgg_factor: float = 0.0) -> nn.Module:
-    """The content loss of a name: "mse", "l1", or a layer of VGG19 such as "vgg54".
+    """The content loss of a name: one of `PIXEL_LOSSES`, or a layer of VGG19 such as "vgg54".
 
     Args:
         vgg_weights: see `VGGFeatures`.
         vgg_factor: 0 stands for `pixel_sized_factor`. A warning tells if another value is ten times off.
     """
-    if name in ("mse", "l1"):
-        return PixelLoss(name)
+    if name in PIXEL_LOSSES:
+        return PIXEL_LOSSES[name]()
     features = VGGFeatures(name, vgg_weights)
     measured = pixel_sized_factor(features)
     if vgg_factor and vgg_weights != "random" and not 0.1 < vgg_factor / measured < 10:

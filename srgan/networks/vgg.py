@@ -111,5 +111,6 @@ def _download(layer: str) -> dict[str, Tensor]:
     except (OSError, RuntimeError, urllib.error.URLError) as error:
         raise UserError(
             f"{layer} needs VGG19's ImageNet weights and they could not be downloaded ({error}); "
-            f"fetch {weights.url} elsewhere and put it at {cache}, or give its path as loss.vgg_weights"
+            f"fetch {weights.url} elsewhere and put it at {cache}, or give its path "
+            f"(loss.vgg_weights, or --metrics {layer}=FILE)"
         ) from error

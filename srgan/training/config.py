@@ -13,6 +13,7 @@ from srgan.data.degrade import BICUBIC, AnyDegradation
 from srgan.data.layouts import PairFolders
 from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
 from srgan.networks.architectures import ARCHITECTURES
+from srgan.networks.losses import PIXEL_LOSSES
 from srgan.training.parsing import apply_override, build, differences, dotted_keys, read_yaml, to_dict
 
 Config = TypeVar("Config", bound="PretrainConfig")
@@ -61,8 +62,9 @@ class Loss:
     vgg_weights: str = "imagenet"  # or a file, or "random"
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"mse|l1|vgg(1[12]|2[12]|[345][1-4])", self.content):
-            raise UserError(f"loss.content: expected mse, l1 or vgg11 to vgg54, found {self.content!r}")
+        if self.content not in PIXEL_LOSSES and not re.fullmatch(r"vgg(1[12]|2[12]|[345][1-4])", self.content):
+            names = ", ".join(PIXEL_LOSSES)
+            raise UserError(f"loss.content: expected {names} or vgg11 to vgg54, found {self.content!r}")
 
 
 @dataclass(frozen=True)
