@@ -144,7 +144,7 @@ def test_config_survives_the_round_trip(tree: dict) -> None:
     assert parse(PretrainConfig, yaml.safe_load(yaml.safe_dump(to_dict(config), sort_keys=False))) == config
 
 
-@given(pretrain_trees(), st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.floats(0, 1e9))
+@given(pretrain_trees(), FOLDER, st.floats(0, 1e9))
 def test_adversarial_config_survives_the_round_trip(tree: dict, init: str, weight: float) -> None:
     tree |= {"init": init, "loss": tree["loss"] | {"adversarial_weight": weight}}
     config = parse(AdversarialConfig, tree)
