@@ -30,7 +30,7 @@ from PIL import Image
 from skimage import data as photographs
 from torch.utils.data import DataLoader
 
-from scripts.plain_steps import plain_adversarial, plain_pretraining
+from scripts.plain_steps import PlainGenerator, plain_adversarial, plain_pretraining
 from scripts.timing import describe_machine, matrix_rate, medians, operations, short_name
 from srgan.common.errors import UserError, command
 from srgan.common.files import whole_file
@@ -40,7 +40,6 @@ from srgan.data.crops import CropDataset
 from srgan.data.photo import Photo
 from srgan.data.resize import imresize
 from srgan.networks.discriminator import Discriminator
-from srgan.networks.generator import Generator
 from srgan.networks.losses import content_loss
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.training.stages import AdversarialStage, PretrainStage
@@ -98,11 +97,11 @@ def training(device: torch.device, rounds: int, batch: int, compiled: bool) -> R
     vgg54 = content_loss("vgg54", "random", 0.006).to(device)
     stages = {
         "SRResNet-MSE": (
-            plain_pretraining(Generator().to(device), lr, hr),
+            plain_pretraining(PlainGenerator().to(device), lr, hr),
             lambda *runtime: stage_step(PretrainConfig, PretrainStage, "srresnet_mse.yaml", *runtime),
         ),
         "SRGAN-VGG54": (
-            plain_adversarial(Generator().to(device), Discriminator().to(device), vgg54, lr, hr),
+            plain_adversarial(PlainGenerator().to(device), Discriminator().to(device), vgg54, lr, hr),
             lambda *runtime: stage_step(AdversarialConfig, AdversarialStage, "srgan_vgg54.yaml", *random_vgg, *runtime),
         ),
     }
@@ -137,7 +136,7 @@ def training(device: torch.device, rounds: int, batch: int, compiled: bool) -> R
 
 def inference(device: torch.device, rounds: int) -> Rows:
     """The Upscaler, from 8-bit image to 8-bit image, against the forward pass of the network alone."""
-    plain = Generator().to(device).eval()
+    plain = PlainGenerator().to(device).eval()
     dtype = fastest_format(device)
     rates = {name: matrix_rate(kind, device) for name, kind in {"fp32": torch.float32, "fast": dtype}.items()}
     fast = short_name(dtype)

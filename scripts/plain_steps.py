@@ -1,6 +1,7 @@
-"""The training steps written plainly: what `scripts/benchmark.py` compares those of the package with."""
+"""The generator and the training steps written plainly: what `scripts/benchmark.py` compares the package with."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,19 @@ from torch.nn.functional import mse_loss
 
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.generator import Generator
+
+
+class PlainGenerator(Generator):
+    """SRResNet layer by layer as the paper draws it, with PyTorch's own PReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for module in self.modules():
+            if isinstance(module, nn.PReLU):
+                module.forward = partial(nn.PReLU.forward, module)
+
+    def reconstruct(self, features: Tensor) -> Tensor:
+        return self.tail(self.upsample(features))
 
 
 def plain_pretraining(generator: Generator, lr: Tensor, hr: Tensor, rate: float = 1e-4) -> Callable[[], object]:

@@ -34,6 +34,14 @@ def assert_same_weights(fast: nn.Module, plain: nn.Module, rate: float = 1e-4) -
     assert (differences > 0.01 * rate).float().mean() < 0.01
 
 
+def test_plain_generator_is_the_generator() -> None:
+    fast, plain = Generator().eval(), plain_steps.PlainGenerator().eval()
+    plain.load_state_dict(fast.state_dict())
+    lr = torch.rand(1, 3, 9, 8)
+    with torch.inference_mode():
+        torch.testing.assert_close(plain(lr), fast(lr), atol=1e-5, rtol=1e-4)
+
+
 def test_plain_pretraining_is_the_stages_step(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     stage = PretrainStage(parse(PretrainConfig, {**SMALL, "runtime": {"precision": "fp32"}}), CPU)
     plain = Generator(blocks=1, channels=8)
