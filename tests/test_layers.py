@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srgan.networks.generator import Generator
-from srgan.networks.layers import PReLU, before_shuffle
+from srgan.networks.layers import PReLU, before_shuffle, conv_bn
 
 
 def gradients(loss: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -49,6 +49,19 @@ def test_a_convolution_moves_before_the_shuffle(factor: int, side: int) -> None:
     torch.testing.assert_close(moved, plain)
     target = torch.rand_like(plain)
     own, expected = (gradients(F.mse_loss(image, target), conv.weight, conv.bias) for image in (moved, plain))
+    torch.testing.assert_close(own, expected)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_convolution_and_batch_norm_are_the_two_in_turn(training: bool) -> None:
+    conv, bn = nn.Conv2d(3, 5, 3, padding=1).double(), nn.BatchNorm2d(5).double().train(training)
+    for tensor in (bn.weight, bn.bias, bn.running_mean, bn.running_var):
+        nn.init.uniform_(tensor, 0.5, 2)
+    x = torch.rand(2, 3, 7, 8, dtype=torch.float64)
+    parameters = (*conv.parameters(), *bn.parameters())
+    ours, plain = conv_bn(conv, bn, x), bn(conv(x))
+    torch.testing.assert_close(ours, plain)
+    own, expected = (gradients(y.square().mean(), *parameters) for y in (ours, plain))
     torch.testing.assert_close(own, expected)
 
 

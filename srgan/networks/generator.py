@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from srgan.networks.layers import FusedBlock, FusedConv, PReLU, before_shuffle
+from srgan.networks.layers import FusedBlock, FusedConv, PReLU, before_shuffle, conv_bn
 
 
 class ResidualBlock(nn.Module):
@@ -23,8 +23,8 @@ class ResidualBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.prelu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
+        y = self.prelu(conv_bn(self.conv1, self.bn1, x))
+        y = conv_bn(self.conv2, self.bn2, y)
         return y.add_(x)  # in place: the body is bound by memory traffic
 
 

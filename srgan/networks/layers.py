@@ -47,6 +47,18 @@ def _flat(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1)
 
 
+def conv_bn(conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """bn(conv(x)); in eval mode one convolution, so that training on fixed statistics passes over memory once less.
+
+    `torch.nn.utils.fusion` does the same with the weights, but lets no gradient through.
+    """
+    if bn.training:
+        return bn(conv(x))
+    scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
+    weight, bias = conv.weight * scale.view(-1, 1, 1, 1), (conv.bias - bn.running_mean) * scale + bn.bias
+    return F.conv2d(x, weight, bias, padding=conv.padding)
+
+
 def before_shuffle(weight: Tensor, bias: Tensor, factor: int) -> tuple[Tensor, Tensor]:
     """Weight and bias of the convolution g for which shuffle(g(x)) = conv(shuffle(x)); differentiable.
 
