@@ -1,8 +1,9 @@
 """`srgan COMMAND`, or `python -m srgan COMMAND`: what the root scripts of a clone do, for an installed package."""
 
-import signal
 import sys
 from importlib import import_module
+
+from srgan.common.interrupts import end_at_ctrl_c
 
 COMMANDS = {
     "upscale": ("srgan.upscaling.commands", "upscale pictures (demo.py)"),
@@ -15,13 +16,8 @@ COMMANDS = {
 
 def run(name: str) -> None:
     """Import a command, which takes seconds, and run it."""
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is signal.default_int_handler:
-        # There is nothing to tidy up yet: Ctrl-C ends the process at once, without a traceback out of an import.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    command = getattr(import_module(COMMANDS[name][0]), name)
-    signal.signal(signal.SIGINT, handler)
-    command()
+    end_at_ctrl_c()
+    getattr(import_module(COMMANDS[name][0]), name)()
 
 
 def main() -> None:

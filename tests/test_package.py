@@ -1,5 +1,6 @@
 """The installed package: its parts, its command, and the weights that come with it."""
 
+import importlib
 import signal
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 from conftest import REPOSITORY
 
+import scripts
 from srgan import __main__
 from srgan.__main__ import COMMANDS, main
-from srgan.common.errors import UserError
+from srgan.common.errors import UserError, command
 from srgan.networks import released
 from srgan.networks.released import released_weights
 from srgan.networks.weights import find_weights
@@ -37,13 +39,24 @@ def test_commands_show_their_options(name: str, monkeypatch: pytest.MonkeyPatch,
 def test_ctrl_c_during_imports_needs_no_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = []
 
+    @command
+    def main() -> None:
+        handlers.append(signal.getsignal(signal.SIGINT))
+
     def imported(_: str) -> SimpleNamespace:
         handlers.append(signal.getsignal(signal.SIGINT))
-        return SimpleNamespace(train=lambda: handlers.append(signal.getsignal(signal.SIGINT)))
+        return SimpleNamespace(train=main)
 
     monkeypatch.setattr(__main__, "import_module", imported)
-    __main__.run("train")
-    assert handlers == [signal.SIG_DFL, signal.default_int_handler]
+    with pytest.raises(SystemExit):
+        __main__.run("train")
+    # As `python -m scripts.NAME` imports the package.
+    monkeypatch.setattr(sys, "argv", ["-m"])
+    importlib.reload(scripts)
+    handlers.append(signal.getsignal(signal.SIGINT))
+    with pytest.raises(SystemExit):
+        main()
+    assert handlers == [signal.SIG_DFL, signal.default_int_handler] * 2
 
 
 def test_without_a_command_they_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

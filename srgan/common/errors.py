@@ -9,6 +9,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from srgan.common import parallel
+from srgan.common.interrupts import raise_at_ctrl_c
 from srgan.common.output import discard, prepare_streams
 
 
@@ -51,6 +52,7 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
     def run() -> None:
         prepare_streams()
         try:
+            raise_at_ctrl_c()
             with parallel.process_group():
                 code = main()
             sys.exit(code or 0)
