@@ -180,8 +180,8 @@ def test_config_of_a_run_that_validates_on_its_training_images(photos: Path, tmp
 
 def test_fingerprint_tells_what_has_changed(photos: Path) -> None:
     before = crops(photos).fingerprint
-    assert before["count"] == 4
-    assert before["images"][0] == f"photos/0.png (32 x 32, {(photos / '0.png').stat().st_size} bytes)"
+    assert before.count == 4
+    assert before.images[0] == f"photos/0.png (32 x 32, {(photos / '0.png').stat().st_size} bytes)"
     assert fingerprint_changes(before, crops(photos).fingerprint) == ""
     write_image(photos / "new.png", np.zeros((40, 32, 3), np.uint8))
     (photos / "1.png").unlink()
@@ -200,7 +200,7 @@ def test_fingerprint_of_a_changed_image(photos: Path) -> None:
 def test_fingerprint_depends_on_order_and_stays_small() -> None:
     assert "another order" in fingerprint_changes(fingerprint(["a", "b"]), fingerprint(["b", "a"]))
     many = [str(i) for i in range(LISTED + 1)]
-    assert fingerprint(many)["images"] == []
+    assert fingerprint(many).images == ()
     assert fingerprint_changes(fingerprint(many), fingerprint([*many, "x"])) == (
         f"{LISTED + 1} images before, {LISTED + 2} now, not all of them the same"
     )

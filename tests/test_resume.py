@@ -34,6 +34,7 @@ from small_runs import (
 )
 
 from srgan.common.errors import UserError
+from srgan.training.checkpoint import load_checkpoint
 from srgan.training.resume import resume_command
 from srgan.training.trainer import Trainer
 
@@ -251,6 +252,40 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(
     assert resumed.run() == 0
     assert rows(run) == expected[0], "the rows after iteration 20 were dropped and came again"
     assert identical(state(run), expected[1])
+
+
+EDITS: dict[str, tuple[str, object, str]] = {
+    "no digest": ("photographs", {"count": 4, "images": []}, "photographs: digest: missing"),
+    "other photographs": ("photographs", "four", "photographs: .*: expected a section of keys, found 'four'"),
+    "a log that is ahead": ("logged", 40, "its log ends at iteration 40 of 30"),
+    "sums of two numbers": ("sums", {"content": torch.ones(2)}, "shape"),
+    "sums without a tensor": ("sums", {"content": 0.5}, "float"),
+    "a config of tensors": ("config", {1: torch.ones(2), "name": []}, r"name: \[\] -> run"),
+    "no generator": ("stage.generator", None, "generator"),
+    "an average of text": ("stage.averaged", "x", "invalid literal"),
+    "no moments": ("stage.optimizer", {}, "state"),
+    "moments of text": ("stage.optimizer", {"state": {0: "x"}}, "string"),
+    "moments of another network": (
+        "stage.optimizer",
+        {"state": {0: {name: torch.ones(()) for name in ("step", "exp_avg", "exp_avg_sq")}}},
+        r"exp_avg of parameter 0 has shape \(\), not \(8, 3, 9, 9\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "message"), EDITS.values(), ids=EDITS)
+def test_checkpoint_edited_by_hand(finished: tuple[Path, Path], key: str, value: object, message: str) -> None:
+    config, run = finished
+    path = run / "checkpoints" / "last.pt"
+    content = section = load_checkpoint(path)
+    *sections, name = key.split(".")
+    for part in sections:
+        section = section[part]
+    section[name] = value
+    torch.save(content, path)
+    with pytest.raises(UserError, match=rf"last\.pt.*{message}") as error:
+        trainer(config, run.parent, resume=True)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_two_damaged_checkpoints_stop_the_resume(finished: tuple[Path, Path]) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from srgan.common.errors import UserError
 from srgan.networks.generator import Generator
 from srgan.networks.weights import load_generator
+from srgan.training.checkpoint import load_checkpoint
 
 Tensors = dict[str, Tensor]
 
@@ -137,6 +138,8 @@ def test_hostile_safetensors(tmp_path: Path, kind: str) -> None:
 def test_a_compressed_pickle_is_not_unpacked(tmp_path: Path) -> None:
     deflated({"head.0.weight": torch.zeros(5_000_000)}, tmp_path / "weights.pt")
     refused(tmp_path / "weights.pt", r"a compressed archive that unpacks to 20\.0 MB")
+    with little_memory(), pytest.raises(UserError, match=r"a compressed archive that unpacks to 20\.0 MB"):
+        load_checkpoint(tmp_path / "weights.pt")
 
 
 def test_an_old_pickle_that_claims_more_than_it_holds(tmp_path: Path) -> None:

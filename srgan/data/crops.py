@@ -37,7 +37,7 @@ class CropDataset(Dataset):
 
     Attributes:
         pairs: the decoded pairs.
-        fingerprint: a small dict that identifies the images; see `fingerprint_changes`.
+        fingerprint: identifies the images; see `fingerprint_changes`.
 
     Raises:
         UserError: a folder is missing, no image is large enough, or images are held out.

@@ -3,30 +3,35 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 # Above this number only the digest is kept, so that checkpoints stay small.
 LISTED = 10_000
 
 
-def fingerprint(images: Sequence[str]) -> dict[str, Any]:
-    """A small dict of plain values that identifies a dataset.
+@dataclass(frozen=True)
+class Fingerprint:
+    """What identifies a dataset: the number of its images, a digest, and their descriptions unless they are many."""
 
-    Args:
-        images: a description of each image, such as name and size, in the dataset's order.
-    """
+    count: int
+    digest: str
+    images: tuple[str, ...]
+
+
+def fingerprint(images: Sequence[str]) -> Fingerprint:
+    """The fingerprint of a dataset, from a description of each image, such as name and size, in its order."""
     digest = hashlib.blake2b("\n".join(images).encode(errors="surrogateescape"), digest_size=16).hexdigest()
-    return {"count": len(images), "digest": digest, "images": list(images) if len(images) <= LISTED else []}
+    return Fingerprint(len(images), digest, tuple(images) if len(images) <= LISTED else ())
 
 
-def fingerprint_changes(old: dict[str, Any], new: dict[str, Any]) -> str:
+def fingerprint_changes(old: Fingerprint, new: Fingerprint) -> str:
     """One line on how two datasets differ, given their fingerprints; empty if they don't."""
-    if old["digest"] == new["digest"]:
+    if old.digest == new.digest:
         return ""
-    if not old["images"] or not new["images"]:
-        return f"{old['count']} images before, {new['count']} now, not all of them the same"
-    added, removed = (_listed(a, b) for a, b in ((new["images"], old["images"]), (old["images"], new["images"])))
+    if not old.images or not new.images:
+        return f"{old.count} images before, {new.count} now, not all of them the same"
+    added, removed = (_listed(a, b) for a, b in ((new.images, old.images), (old.images, new.images)))
     changes = [f"{what} {images}" for what, images in (("added", added), ("removed", removed)) if images]
     return "; ".join(changes) or "the same images in another order or number"
 

@@ -1,11 +1,12 @@
 """Reading tensor files that may be hostile: nothing in them is executed, memory stays within the file's size."""
 
+import os
 import pickle
 import reprlib
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import safetensors
 import torch
@@ -38,7 +39,7 @@ def read_tensor_file(path: Path) -> TensorFile:
     if not path.is_file():
         raise UserError(f"{path}: expected a file of tensors, found {'a folder' if path.is_dir() else 'nothing'}")
     try:
-        file = _read_safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
+        file = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
         problem = _problem(file.tensors, path.stat().st_size)
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -58,20 +59,31 @@ def _read_safetensors(path: Path) -> TensorFile:
         return TensorFile({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
 
 
-def _unpickle(path: Path) -> TensorFile:
-    """The state dict in a file of `torch.save`, without the dicts that wrap it."""
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"
+def unpickle(file: BinaryIO) -> Any:
+    """What `torch.save` wrote, on the CPU, without executing anything in it.
+
+    Raises:
+        Exception: of any kind; the file is damaged, compressed, or holds more than tensors and plain values.
+    """
+    zipped = file.read(2) == b"PK"
+    size = file.seek(0, os.SEEK_END)
     if zipped:
         # torch.save doesn't compress, and a compressed file can unpack to a thousand times its size.
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > path.stat().st_size:
+        if unpacked > size:
             raise ValueError(f"a compressed archive that unpacks to {unpacked / 1e6:,.1f} MB")
+    file.seek(0)
     with warnings.catch_warnings():
-        # About kinds of tensors that are refused below.
+        # About kinds of tensors that nothing here writes.
         warnings.simplefilter("ignore")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _read_pickle(path: Path) -> TensorFile:
+    """The state dict in a file of `torch.save`, without the dicts that wrap it."""
+    with path.open("rb") as file:
+        state = unpickle(file)
     config = state.get("config") if isinstance(state, dict) else None
     shape = config.get("generator") if isinstance(config, dict) else None
     for key in WRAPPERS:

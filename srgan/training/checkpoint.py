@@ -11,9 +11,18 @@ from torch.nn.utils import get_total_norm
 
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import sync, whole_file, writing
+from srgan.networks.tensors import unpickle
 
 REQUIRED = {"config", "iteration", "stage"}
-KINDS = {"config": dict, "iteration": int, "stage": dict, "logged": int, "seconds": float, "sums": dict}
+KINDS = {
+    "config": dict,
+    "iteration": int,
+    "stage": dict,
+    "logged": int,
+    "seconds": int | float,
+    "sums": dict,
+    "best": int | float | None,
+}
 
 
 def save_checkpoint(state: dict[str, Any], path: Path, keep_previous: bool = True) -> None:
@@ -86,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
     # In two steps: errors of the system may pass, those of the parser don't.
     content = io.BytesIO(path.read_bytes())
     try:
-        state = torch.load(content, map_location="cpu", weights_only=True)
+        state = unpickle(content)
     except MemoryError:
         raise
     except Exception as error:
@@ -94,7 +103,7 @@ def _read(path: Path) -> dict[str, Any]:
             raise MemoryError("too little memory") from error
         raise _DamagedError(describe(error)) from error
     whole = isinstance(state, dict) and state.keys() >= REQUIRED
-    if not whole or not all(isinstance(state.get(name, kind()), kind) for name, kind in KINDS.items()):
+    if not whole or not all(isinstance(state[name], kind) for name, kind in KINDS.items() if name in state):
         raise _DamagedError("it is not a training checkpoint of this project")
     return state
 

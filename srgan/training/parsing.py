@@ -99,11 +99,11 @@ def to_dict(config: Any) -> dict[str, Any]:
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
     """Keys whose values differ between two nested dicts, as `section.key: old -> new`."""
     lines = []
-    for key in sorted(old.keys() | new.keys()):
+    for key in sorted(old.keys() | new.keys(), key=str):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             lines += differences(a, b, f"{prefix}{key}.")
-        elif a != b:
+        elif str(a) != str(b):
             lines.append(f"{prefix}{key}: {a} -> {b}")
     return lines
 

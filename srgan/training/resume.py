@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from srgan.common.errors import UserError, warn
-from srgan.data.fingerprint import fingerprint_changes
+from srgan.data.fingerprint import Fingerprint, fingerprint_changes
 from srgan.training.checkpoint import load_checkpoint, previous
 from srgan.training.config import PretrainConfig, changes
 from srgan.training.runlog import RunFolder
@@ -41,7 +41,7 @@ def open_run(
 
 
 def check_photographs(
-    trained_on: dict[str, Any] | None, found: dict[str, Any], folder: RunFolder, allow_change: bool
+    trained_on: Fingerprint | None, found: Fingerprint, folder: RunFolder, allow_change: bool
 ) -> None:
     """Compare the photographs' fingerprint with the checkpoint's, if it has one: others would change every crop.
 

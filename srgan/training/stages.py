@@ -23,7 +23,6 @@ from srgan.networks.losses import (
     phase_loss,
 )
 from srgan.networks.weights import load_generator
-from srgan.training.batchnorm import synchronise_batchnorm
 from srgan.training.config import AdversarialConfig, PretrainConfig, Runtime
 from srgan.training.schedule import learning_rate, warmup
 
@@ -134,8 +133,8 @@ class PretrainStage:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.load_state_dict(state["generator"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.averaged = state["averaged"]
+        load_moments(self.optimizer, state["optimizer"])
+        self.averaged = int(state["averaged"])
         if self.average is not None:
             self.average.load_state_dict(state["exported"])
         self.precision.load_state_dict(state["scaler"])
@@ -228,7 +227,7 @@ class AdversarialStage(PretrainStage):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.discriminator.load_state_dict(state["discriminator"])
-        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        load_moments(self.discriminator_optimizer, state["discriminator_optimizer"])
         self.discriminator_precision.load_state_dict(state["discriminator_scaler"])
 
 
@@ -266,9 +265,25 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> float:
     return rate
 
 
+def load_moments(optimizer: torch.optim.Adam, state: dict[str, Any]) -> None:
+    """Continue with a checkpoint's moments; rate and betas stay the config's.
+
+    Raises:
+        Exception: of any kind; the moments are not those of the optimiser's parameters, which PyTorch doesn't check.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for i, moments in state["state"].items():
+        for name, shape in {"step": (), "exp_avg": parameters[i].shape, "exp_avg_sq": parameters[i].shape}.items():
+            if moments[name].shape != shape:
+                raise ValueError(f"{name} of parameter {i} has shape {tuple(moments[name].shape)}, not {tuple(shape)}")
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state["state"]})
+
+
 def wrap(network: nn.Module, config: Runtime) -> nn.Module:
     """The network as a step calls it under this config: changed in place, and wrapped; its state stays as it is."""
     if config.sync_batchnorm and parallel.world_size() > 1:
+        from srgan.training.batchnorm import synchronise_batchnorm  # takes a second, for `torch.compiler`
+
         synchronise_batchnorm(network)
     if config.compile:
         compile_network(network)

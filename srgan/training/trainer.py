@@ -10,14 +10,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from srgan.common import parallel
-from srgan.common.errors import UserError, describe, warn
+from srgan.common.errors import UserError, describe, error_context, warn
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.common.output import unfailing_output
+from srgan.data.fingerprint import Fingerprint
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, save_checkpoint
 from srgan.training.config import PretrainConfig
 from srgan.training.loader import load_batches, load_photographs
-from srgan.training.parsing import differences, to_dict
+from srgan.training.parsing import build, differences, to_dict
 from srgan.training.resume import check_photographs, comparable_scores, open_run, resume_command
 from srgan.training.runlog import Log, RunFolder
 from srgan.training.signals import StopSignal
@@ -91,7 +92,7 @@ class Trainer:
         self.seconds = 0.0
         self.best: float | None = None  # the best score so far of the metric that `validation.best` names
         self.sums: dict[str, Tensor] = {}
-        self.trained_on: dict[str, Any] | None = None  # the fingerprint of the checkpoint's photographs
+        self.trained_on: Fingerprint | None = None  # of the checkpoint's photographs
         check_processes(config)
         # What fails at once comes before what takes long: networks and VGG weights here, decoding in `run`.
         self.folder = RunFolder(runs, config.name)
@@ -251,7 +252,7 @@ class Trainer:
             "seconds": time.monotonic() - self.clock,
             "best": self.best,
             "sums": self.sums,
-            "photographs": self.dataset.fingerprint,
+            "photographs": to_dict(self.dataset.fingerprint),
             "stage": self.stage.state_dict(),
         }
 
@@ -259,12 +260,17 @@ class Trainer:
         try:
             self.stage.load_state_dict(state["stage"])
             self.iteration, self.logged = state["iteration"], state["logged"]
+            if not 0 <= self.logged <= self.iteration:
+                raise ValueError(f"its log ends at iteration {self.logged} of {self.iteration}")
             self.seconds = state["seconds"]
             self.best = state["best"] if comparable_scores(state, self.config) else None
             # Checkpoints from before this was kept lack it.
-            self.trained_on = state.get("photographs")
-            self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
-        except (KeyError, RuntimeError, ValueError) as error:
+            if state.get("photographs"):
+                with error_context("photographs"):
+                    self.trained_on = build(Fingerprint, state["photographs"])
+            self.sums = {name: total.to(self.device).reshape(()) for name, total in state["sums"].items()}
+        except Exception as error:
+            # Of another stage or network, or edited by hand, it can raise anything.
             raise UserError(
                 f"{self.folder.checkpoint} doesn't fit this config: {' '.join(str(error).split())}; "
                 "set the generator and the stage as they were, or begin another run with name=..."
