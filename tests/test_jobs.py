@@ -47,10 +47,13 @@ def test_links_that_lead_back_end(tmp_path: Path) -> None:
     assert paths([tmp_path], recursive=True) == [tmp_path / "a.png"]
 
 
-@pytest.mark.parametrize("name", ["missing.png", "*.png", "empty"])
-def test_no_input_at_all(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("missing.png", "no such file or folder"), ("*.png", "no such file or folder"), ("empty", "found no image")],
+)
+def test_no_input_at_all(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="found no image"):
+    with pytest.raises(UserError, match=message):
         paths([tmp_path / name])
 
 

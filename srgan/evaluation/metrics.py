@@ -131,6 +131,11 @@ def score_texts(scores: Mapping[str, float], metrics: Mapping[str, Metric]) -> s
     return " / ".join(metric.text(scores[name]) for name, metric in metrics.items())
 
 
+def score_labels(metrics: Mapping[str, Metric]) -> str:
+    """The metrics that `score_texts` gives numbers of: `PSNR / SSIM`."""
+    return " / ".join(metric.label for metric in metrics.values())
+
+
 def metric_name(spec: str) -> str:
     """`lpips` of `lpips` and of `lpips=FILE`.
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from srgan.common.images import luminance
 from srgan.evaluation.evaluate import Result
-from srgan.evaluation.metrics import Metric, score_texts
+from srgan.evaluation.metrics import Metric, score_labels, score_texts
 
 INTERPOLATION = ("nearest", "bicubic")
 
@@ -41,7 +41,7 @@ def draw_strip(
     ]
     for method, result in results.items():
         panels.append((enlarged(result.sr), method, score_texts(result.scores, metrics)))
-    panels.append((enlarged(hr), "HR", " / ".join(metric.label for metric in metrics.values())))
+    panels.append((enlarged(hr), "HR", score_labels(metrics)))
     return in_a_row(panels, panel)
 
 

@@ -215,7 +215,7 @@ def draw_curves(log: Path, target: Path, metrics: Mapping[str, Metric], bicubic:
             axis.set_yscale("log")
         if len(axis.lines) > 1:
             axis.legend()
-        axis.set(title=titles[names[0]], xlabel="iteration")
+        axis.set(title=titles[names[0]], xlabel="iteration", xlim=(0, 1.03 * rows.index[-1]))
         axis.locator_params(axis="x", nbins=5)
         axis.grid(alpha=0.3)
     for axis in axes.flat[len(panels) :]:

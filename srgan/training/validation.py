@@ -10,7 +10,7 @@ from srgan.common.errors import error_context
 from srgan.data.degrade import Degradation
 from srgan.data.pairs import ImagePair, find_pairs, with_degradation
 from srgan.evaluation.evaluate import Result, Upscale, bicubic, evaluate, mean_scores
-from srgan.evaluation.metrics import Protocol, load_metrics, score_texts
+from srgan.evaluation.metrics import Protocol, load_metrics, score_labels, score_texts
 from srgan.evaluation.strips import in_a_row
 from srgan.training.config import Validation
 
@@ -79,11 +79,11 @@ class ValidationSet:
         return mean_scores(scores), first
 
     def _sample(self, bicubic: Result, sr: Result, side: int = 192) -> np.ndarray:
-        """bicubic | SR | HR of the middle of an image, with their scores below."""
+        """bicubic | SR | HR of the middle of an image, with scores below two of them and the metrics below the third."""
         panels = [
             (_middle(bicubic.sr, side), "bicubic", score_texts(bicubic.scores, self.metrics)),
             (_middle(sr.sr, side), "SR", score_texts(sr.scores, self.metrics)),
-            (_middle(sr.hr, side), "HR", sr.image),
+            (_middle(sr.hr, side), f"HR: {sr.image}", score_labels(self.metrics)),
         ]
         return np.asarray(in_a_row(panels, side))
 

@@ -10,6 +10,7 @@ from srgan.networks.foreign import OVERLAP
 from srgan.networks.interpolate import load_with_strength
 from srgan.upscaling.batch import run
 from srgan.upscaling.jobs import example_photograph, find_inputs, names_file, plan
+from srgan.upscaling.pictures import OPTIONS
 from srgan.upscaling.upscaler import TILE, Upscaler
 
 
@@ -39,7 +40,7 @@ def upscale() -> int:
     parser.add_argument("--recursive", action="store_true", help="look into folders of folders")
     parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there")
     parser.add_argument("--compare", action="store_true", help="add comparisons with bicubic, and a page with a slider")
-    parser.add_argument("--format", choices=("png", "jpg", "webp", "tiff", "gif"), help="of the results (png)")
+    parser.add_argument("--format", choices=[suffix[1:] for suffix in OPTIONS], help="of the results (png)")
     args = parser.parse_args()
 
     folder = args.out.parent if names_file(args.out) else args.out

@@ -72,9 +72,11 @@ def find_inputs(names: Sequence[str], recursive: bool = False) -> Inputs:
     for file in inputs.files:
         unique.setdefault(_identity(file.path), file)
     inputs.files = list(unique.values())
-    if not any(file.path.exists() for file in inputs.files):
+    if not inputs.files:
         found = inputs.describe_left_out() or "no image"
         raise UserError(f"{', '.join(names)}: expected image files or folders of them, found {found}")
+    if not any(file.path.exists() for file in inputs.files):
+        raise UserError(f"{', '.join(str(file.path) for file in inputs.files)}: no such file or folder")
     return inputs
 
 
