@@ -79,7 +79,7 @@ class ValidationSet:
         return mean_scores(scores), first
 
     def _sample(self, bicubic: Result, sr: Result, side: int = 192) -> np.ndarray:
-        """bicubic | SR | HR of the middle of an image, with scores below two of them and the metrics below the third."""
+        """bicubic | SR | HR of the middle of an image, with scores and, below HR, the names of the metrics."""
         panels = [
             (_middle(bicubic.sr, side), "bicubic", score_texts(bicubic.scores, self.metrics)),
             (_middle(sr.sr, side), "SR", score_texts(sr.scores, self.metrics)),
