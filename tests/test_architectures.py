@@ -116,7 +116,7 @@ def test_weights_tell_their_architecture(tmp_path: Path, name: str, scale: int, 
     generator, path = network(name, scale, blocks, channels), tmp_path / "x.safetensors"
     save_weights(generator, path, run="test")
     facts = {"architecture": name, "scale": str(scale), "blocks": str(blocks), "channels": str(channels)}
-    assert read_tensor_file(path).metadata == facts | {"run": "test"}
+    assert read_tensor_file(path).metadata == facts | {"format": "pt", "run": "test"}
     loaded = load_generator(path)
     assert describe_network(loaded) == {"architecture": name, "scale": scale, "blocks": blocks, "channels": channels}
     assert same(loaded, generator)

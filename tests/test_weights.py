@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from conftest import REPOSITORY
 from PIL import Image
 
@@ -28,6 +29,14 @@ def test_released_weights_are_those_of_the_card(name: str) -> None:
     metadata, card = read_tensor_file(path).metadata, (WEIGHTS / "README.md").read_text(encoding="utf-8")
     assert hashlib.sha256(path.read_bytes()).hexdigest() in card
     assert f"{int(metadata['iterations']):,} iterations" in card
+
+
+def test_the_card_is_one_of_the_hubs() -> None:
+    """Hugging Face's hub reads the YAML ahead of the text."""
+    nothing, front, _ = (WEIGHTS / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    assert not nothing
+    facts = yaml.safe_load(front)
+    assert (facts["license"], facts["pipeline_tag"], facts["library_name"]) == ("other", "image-to-image", "pytorch")
 
 
 def card(row: str) -> dict[str, str]:

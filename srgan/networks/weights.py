@@ -23,7 +23,8 @@ def save_weights(generator: TrainableNetwork, path: Path, **facts: object) -> No
     Raises:
         UserError: the file can't be written; an existing one is unchanged.
     """
-    metadata = {name: str(value) for name, value in {**describe_network(generator), **facts}.items()}
+    # "pt" is how Hugging Face's loaders recognise a PyTorch file.
+    metadata = {name: str(value) for name, value in {"format": "pt", **describe_network(generator), **facts}.items()}
     tensors = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
     with whole_file(path) as part:
         part.write_bytes(safetensors.torch.save(tensors, metadata))
