@@ -219,7 +219,7 @@ def test_changes_are_named() -> None:
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_configs_of_the_repository(path: Path) -> None:
-    kind = AdversarialConfig if "init:" in path.read_text(encoding="utf-8") else PretrainConfig
+    kind = AdversarialConfig if "python train.py" in path.read_text(encoding="utf-8") else PretrainConfig
     config = load_config(kind, path)
     assert config.name == path.stem
     assert path.read_text(encoding="utf-8").startswith("#"), "its head says what it is for and how it is run"

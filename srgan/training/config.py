@@ -68,6 +68,14 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class PretrainLoss(Loss):
+    """The content loss, towards the original or, for self-ensemble distillation, a trained network (see `Teacher`)."""
+
+    teacher: str = ""  # that network's weights file or run folder
+    teacher_weight: float = number(0.75, low=0, high=1)  # of its image in the target; the original has the rest
+
+
+@dataclass(frozen=True)
 class AdversarialLoss(Loss):
     """The perceptual loss: content plus the weighted adversarial loss."""
 
@@ -161,7 +169,7 @@ class PretrainConfig:
     frozen_batchnorm: bool = False  # keep the batch statistics of `init`: train the generator as it will be used
     data: Data = Data()
     generator: GeneratorShape = GeneratorShape()
-    loss: Loss = Loss()
+    loss: PretrainLoss = PretrainLoss()
     optimizer: Optimizer = Optimizer()
     validation: Validation = Validation()
     log: Log = Log()

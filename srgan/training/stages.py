@@ -25,6 +25,7 @@ from srgan.networks.losses import (
 from srgan.networks.weights import load_generator
 from srgan.training.config import AdversarialConfig, PretrainConfig, Runtime
 from srgan.training.schedule import learning_rate, warmup
+from srgan.training.teacher import configured_teacher
 
 
 class PretrainStage:
@@ -50,9 +51,10 @@ class PretrainStage:
         self.generator.train(not config.frozen_batchnorm)
         self.content = content_loss(config.loss.content, config.loss.vgg_weights, config.loss.vgg_factor)
         self.content.to(device, memory_format=torch.channels_last)
+        self.teacher = configured_teacher(config, device)
         self.accumulate = config.runtime.accumulate
         self.optimizer = adam(self.generator, config.optimizer.lr)
-        self.averaged = 0  # updates of the average so far
+        self.updates = 0  # so far
         self.average = copy.deepcopy(self.generator).requires_grad_(False) if config.optimizer.ema else None
         if self.average is not None:
             # Collected once: an average is updated at every step.
@@ -76,8 +78,9 @@ class PretrainStage:
         for lr_part, hr_part, last in self._parts(lr, hr):
             with parallel.gradient_sync(self.wrapped_generator, last):
                 with self.precision.autocast():
+                    target = self.teacher.target(lr_part, hr_part, self.updates) if self.teacher else hr_part
                     sr = self._generate(lr_part)  # N/k x 3 x scale*h x scale*w
-                    content = self.content(sr, hr_part)
+                    content = self.content(sr, target)
                 self.precision.backward(content / self.accumulate)
             contents.append(content.detach())
         self.precision.update(self.optimizer)
@@ -97,12 +100,12 @@ class PretrainStage:
     @torch.no_grad()
     def _update_average(self) -> None:
         """Update the EMA of weights and batch statistics; its memory is shorter at first, to forget initial weights."""
+        before, self.updates = self.updates, self.updates + 1
         if self.average is None:
             return
         # n / (n + 9): at first a mean over the last tenth of the updates so far.
-        decay = min(self.config.optimizer.ema, self.averaged / (self.averaged + 9))
-        self.averaged += 1
-        get_ema_multi_avg_fn(decay)(self._averages, self._sources, self.averaged)
+        decay = min(self.config.optimizer.ema, before / (before + 9))
+        get_ema_multi_avg_fn(decay)(self._averages, self._sources, self.updates)
 
     @property
     def exported(self) -> Network:
@@ -126,7 +129,7 @@ class PretrainStage:
         return {
             "generator": self.generator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "averaged": self.averaged,
+            "updates": self.updates,
             "scaler": self.precision.state_dict(),
             "exported": self.exported.state_dict(),
         }
@@ -134,7 +137,7 @@ class PretrainStage:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.load_state_dict(state["generator"])
         load_moments(self.optimizer, state["optimizer"])
-        self.averaged = int(state["averaged"])
+        self.updates = int(state["updates"])
         if self.average is not None:
             self.average.load_state_dict(state["exported"])
         self.precision.load_state_dict(state["scaler"])

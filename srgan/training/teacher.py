@@ -1,0 +1,71 @@
+"""Self-ensemble distillation: learning from what a trained network sees in all eight orientations of an image."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from srgan.common.errors import UserError
+from srgan.networks.weights import load_generator
+from srgan.training.config import PretrainConfig, PretrainLoss
+
+ORIENTATIONS = 8
+
+
+class Teacher:
+    """Moves training targets from the originals towards a trained network's self-ensemble.
+
+    The mean over the eight flips and turns of an image is better than the network that it is made of. It has nothing
+    that an LR image can't tell, so gradients are less noisy than those from originals. Here each crop is seen in one
+    orientation, another one at each step: the expected target is the mean over all eight.
+
+    Args:
+        weights: the trained network's file or run folder.
+        weight: of its image in the target; the original has the rest.
+        scale: what the network's must be.
+        device: where crops will be.
+
+    Raises:
+        UserError: the weights can't be used.
+    """
+
+    def __init__(self, weights: Path, weight: float, scale: int, device: torch.device) -> None:
+        network = load_generator(weights)
+        if network.scale != scale:
+            raise UserError(f"loss.teacher: expected a network of scale {scale}, found {network.scale} in {weights}")
+        self.network = network.for_inference().to(device, memory_format=torch.channels_last)
+        self.weight = weight
+
+    @torch.no_grad()
+    def target(self, lr: Tensor, hr: Tensor, step: int) -> Tensor:
+        """N x 3 x h x h in [0, 1] and N x 3 x scale*h x scale*h in [-1, 1] -> as the latter."""
+        orientations = [(step + index) % ORIENTATIONS for index in range(len(lr))]
+        turned = torch.stack([turn(crop, k) for crop, k in zip(lr, orientations, strict=True)])
+        sr = self.network(turned.contiguous(memory_format=torch.channels_last)).float()
+        sr = torch.stack([turn_back(crop, k) for crop, k in zip(sr, orientations, strict=True)])
+        return hr.lerp(sr, self.weight)
+
+
+def configured_teacher(config: PretrainConfig, device: torch.device) -> Teacher | None:
+    """The one that the config names, if any: there is none in adversarial training.
+
+    Raises:
+        UserError: the weights aren't there, or can't be used.
+    """
+    loss = config.loss
+    if not isinstance(loss, PretrainLoss) or not loss.teacher:
+        return None
+    if not Path(loss.teacher).exists():
+        raise UserError(f"loss.teacher: expected a generator's weights or run folder, found nothing at {loss.teacher}")
+    return Teacher(Path(loss.teacher), loss.teacher_weight, config.generator.scale, device)
+
+
+def turn(image: Tensor, orientation: int) -> Tensor:
+    """One of the eight orientations of ... x H x W: turned by quarters, from 4 on flipped first."""
+    return (image.flip(-1) if orientation >= 4 else image).rot90(orientation % 4, (-2, -1))
+
+
+def turn_back(image: Tensor, orientation: int) -> Tensor:
+    """The inverse of `turn`."""
+    image = image.rot90(-(orientation % 4), (-2, -1))
+    return image.flip(-1) if orientation >= 4 else image
