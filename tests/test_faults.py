@@ -324,6 +324,19 @@ def test_mistakes_end_the_commands_with_2(tmp_path: Path) -> None:
     assert errors == f"error: {config}: optimizer.lrr: unknown key; did you mean optimizer.lr?\n"
 
 
+def interrupted_import() -> Exception:
+    """What a library makes of Ctrl-C."""
+    try:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise AttributeError("module 'torch._dynamo' has no attribute 'exc'")  # noqa: B904
+    except AttributeError as error:
+        outer = RuntimeError("Failed to export the model")
+        outer.__cause__ = error
+        return outer
+
+
 @pytest.mark.parametrize(
     ("outcome", "code", "printed"),
     [
@@ -331,6 +344,7 @@ def test_mistakes_end_the_commands_with_2(tmp_path: Path) -> None:
         (lambda: 143, 143, ""),
         (UserError("what\nwas expected"), 2, "error: what was expected\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
+        (interrupted_import(), 130, "interrupted\n"),
     ],
 )
 def test_exit_codes(

@@ -65,6 +65,9 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
             discard(sys.stdout)
             sys.exit(141)
         except Exception as error:
+            if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
+                # Libraries turn a Ctrl-C in their imports into errors of their own.
+                _exit("interrupted", 130)
             if parallel.is_lost_connection(error):
                 _exit("error: another process has ended; torchrun says which and how", 2)
             if not parallel.claim_first_failure():
@@ -72,6 +75,13 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
             raise
 
     return run
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception, and those while whose handling it was raised."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _exit(message: str, code: int) -> NoReturn:
