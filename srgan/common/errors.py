@@ -22,9 +22,9 @@ class ImageError(UserError):
 
 
 def describe(error: BaseException) -> str:
-    """An exception's message in one line; for an OSError the system's text without number and path."""
+    """An exception's message in one line, 200 characters at most; for an OSError the system's text alone."""
     lines = (getattr(error, "strerror", None) or str(error)).splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0][:200] if lines else type(error).__name__
 
 
 @contextmanager

@@ -79,7 +79,9 @@ def before_shuffle(weight: Tensor, bias: Tensor, factor: int) -> tuple[Tensor, T
         top, left = (radius * factor - padding + shift for shift in (y, x))
         spare = moved_side * factor - side
         kernels.append(F.pixel_unshuffle(F.pad(weight, (left, spare - left, top, spare - top)), factor))
-    return torch.stack(kernels, dim=1).flatten(0, 1), bias.repeat_interleave(factor**2)
+    # Not `repeat_interleave`: PyTorch 2.11 compiles no convolution whose bias is a view.
+    repeated = bias[torch.arange(len(bias) * factor**2, device=bias.device) // factor**2]
+    return torch.stack(kernels, dim=1).flatten(0, 1), repeated
 
 
 class FusedConv(nn.Conv2d):
@@ -98,7 +100,9 @@ class FusedConv(nn.Conv2d):
         self.slope = slope
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        if x.device.type != "cpu" or not torch.backends.mkldnn.is_available() or torch.compiler.is_exporting():
+        fusing = x.device.type == "cpu" and torch.backends.mkldnn.is_available() and not torch.compiler.is_exporting()
+        # PyTorch 2.11 can't add to a single pixel.
+        if not fusing or x.shape[2:].numel() == 1:
             y = super().forward(x)
             return F.leaky_relu_(y, self.slope) if residual is None else y.add_(residual)
         # Autocast doesn't know these operators.
