@@ -14,7 +14,6 @@ from srgan.common.errors import UserError
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
 from srgan.upscaling import batch
-from srgan.upscaling.batch import run
 from srgan.upscaling.jobs import InputFile, Job, find_inputs, plan
 from srgan.upscaling.upscaler import Upscaler
 
@@ -23,6 +22,10 @@ from srgan.upscaling.upscaler import Upscaler
 def upscaler() -> Upscaler:
     torch.manual_seed(0)
     return Upscaler(Generator(blocks=1, channels=8))
+
+
+def run(upscaler: Upscaler, jobs: list[Job], scale: int = 4, **options: object) -> int:
+    return batch.run(lambda _: upscaler, jobs, scale, **options)
 
 
 def save(path: Path, size: tuple[int, int] = (12, 8), mode: str = "RGB") -> Path:
@@ -214,7 +217,7 @@ def test_outscale_reduces_the_result(tmp_path: Path, upscaler: Upscaler, mode: s
         Image.fromarray(values).convert(mode) if mode != "I;16" else Image.fromarray(values[..., 0] * np.uint16(257))
     )
     image.save(tmp_path / "a.png")
-    assert run(upscaler, [Job(tmp_path / "a.png", tmp_path / "a_x2.png")], outscale=2) == 0
+    assert run(upscaler, [Job(tmp_path / "a.png", tmp_path / "a_x2.png")], scale=2) == 0
     with Image.open(tmp_path / "a_x2.png") as result:
         assert (result.mode, result.size) == (mode, (24, 16))
         expected = imresize(upscaler.upscale(np.asarray(image)), 1 / 2)

@@ -95,14 +95,14 @@ def test_a_film_is_upscaled_if_it_is_named(tmp_path: Path, capsys: pytest.Captur
     upscaler = Upscaler(Generator(blocks=1, channels=4))
     jobs = plan(find_inputs([str(film)]).files, tmp_path, 2, ".jpg")
     assert jobs == [Job(film, tmp_path / "film_x2.mp4")]
-    assert run(upscaler, jobs, outscale=2, page=tmp_path / "compare.html") == 0
+    assert run(lambda _: upscaler, jobs, 2, page=tmp_path / "compare.html") == 0
     assert pictures(tmp_path / "film_x2.mp4")[1][0].shape == (96, 128, 3)
     assert not (tmp_path / "compare.html").exists()
     assert is_film_result(tmp_path / "film_x2.mp4")
     assert not is_film_result(film)
     assert plan(find_inputs([str(tmp_path / "*.mp4")]).files, tmp_path, 2) == jobs, "its result is not upscaled again"
     (tmp_path / "film_x2.mp4").write_bytes(film.read_bytes())
-    assert run(upscaler, jobs, outscale=2) == 1
+    assert run(lambda _: upscaler, jobs, 2) == 1
     assert "film_x2.mp4 is there and is no result of this program" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"ends in one of \.mp4 \.mkv \.mov"):
         plan(find_inputs([str(film)]).files, tmp_path / "film.png", 4)

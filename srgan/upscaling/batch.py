@@ -28,16 +28,17 @@ LARGE_PIXELS = 64_000_000
 
 
 def run(
-    upscaler: Upscaler,
+    choose: Callable[[Path], Upscaler],
     jobs: Sequence[Job],
-    outscale: int | None = None,
+    scale: int,
     page: Path | None = None,
     skip_existing: bool = False,
 ) -> int:
     """Do the jobs; what fails is reported by name on standard error. Of several processes each does its shard.
 
     Args:
-        outscale: the factor of the results, if not the network's: they are reduced by MATLAB's bicubic.
+        choose: the upscaler for a file.
+        scale: the factor of the results; those of a network with a larger one are reduced by MATLAB's bicubic.
         page: compare each result with bicubic, in a picture beside it and in this HTML page.
         skip_existing: leave results alone that are there.
 
@@ -47,7 +48,6 @@ def run(
     Raises:
         UserError: `page` is a file of somebody else's, or can't be written.
     """
-    scale = outscale or upscaler.scale
     if page:
         _keep_foreign(page, is_page)
     if parallel.is_main():
@@ -61,7 +61,7 @@ def run(
                 counts["skipped"] += 1
                 pictures = _read_again(job) if page else None
             else:
-                pictures = _upscale_file(upscaler, job, scale)
+                pictures = _upscale_file(choose(job.source), job, scale)
                 counts["upscaled"] += 1
             if page and pictures:
                 figures.append(_compare(job, *pictures, scale))

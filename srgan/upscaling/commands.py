@@ -1,6 +1,8 @@
 """The command line of `demo.py` and `srgan upscale`."""
 
 import argparse
+from collections import Counter
+from functools import cache, partial
 from pathlib import Path
 
 from srgan.common import parallel
@@ -9,6 +11,7 @@ from srgan.common.precision import FORMATS
 from srgan.networks.foreign import OVERLAP
 from srgan.networks.interpolate import load_with_strength
 from srgan.upscaling.batch import run
+from srgan.upscaling.choice import CLEAN, FOR, PHOTO, suited_weights
 from srgan.upscaling.jobs import example_photograph, find_inputs, names_file, plan
 from srgan.upscaling.pictures import OPTIONS
 from srgan.upscaling.upscaler import TILE, Upscaler
@@ -24,9 +27,9 @@ def upscale() -> int:
         "--weights",
         type=Path,
         metavar="NAME_OR_PATH",
-        default="srgan",
-        help="srgan (crisp, the default), srresnet (softer, nearest to the original pixel by pixel), any other "
-        "released NAME_x4.safetensors by its NAME, or the path of a weights file, checkpoint or run folder",
+        help=f"{PHOTO} for compressed photographs, {CLEAN} for clean images (without this, each file gets the one that "
+        "suits it), srresnet (softer, nearest to the original pixel by pixel), any other released NAME_x4.safetensors "
+        "by its NAME, or the path of a weights file, checkpoint or run folder",
     )
     parser.add_argument("--strength", type=float, metavar="0..1", help="a mixture of srresnet (0) and srgan (1)")
     parser.add_argument("--outscale", type=int, metavar="N", help="x N: upscale by the network's factor, then reduce")
@@ -45,14 +48,23 @@ def upscale() -> int:
 
     folder = args.out.parent if names_file(args.out) else args.out
     inputs = parallel.from_main(lambda: find_inputs(args.pictures or [str(example_photograph(folder))], args.recursive))
-    weights = args.weights if args.strength is None else load_with_strength(args.weights, args.strength)
-    upscaler = Upscaler(weights, args.device, args.precision, args.tile, args.overlap)
-    scale = args.outscale or upscaler.scale
-    if not 1 <= scale <= upscaler.scale:
-        raise UserError(f"--outscale: expected 1 to {upscaler.scale}, the network's factor, found {args.outscale}")
+    upscaler = cache(partial(_upscaler, args))
+    largest = upscaler(args.weights or suited_weights(inputs.files[0].path)).scale
+    scale = args.outscale or largest
+    if not 1 <= scale <= largest:
+        raise UserError(f"--outscale: expected 1 to {largest}, the network's factor, found {args.outscale}")
     jobs = plan(inputs.files, args.out, scale, args.format and f".{args.format}")
+    weights = {job.source: args.weights or suited_weights(job.source) for job in jobs}
+    if not args.weights and parallel.is_main():
+        counts = Counter(weights.values())
+        print("weights:", ", ".join(f"{name} for {counts[name]} {FOR[name]}" for name in sorted(counts)))
     page = folder / "compare.html" if args.compare or not args.pictures else None
-    failed = run(upscaler, jobs, scale, page, args.skip_existing)
+    failed = run(lambda path: upscaler(weights[path]), jobs, scale, page, args.skip_existing)
     if inputs.left_out:
         print("left out:", inputs.describe_left_out())
     return 1 if failed else 0
+
+
+def _upscaler(args: argparse.Namespace, weights: Path | str) -> Upscaler:
+    network = weights if args.strength is None else load_with_strength(Path(weights), args.strength)
+    return Upscaler(network, args.device, args.precision, args.tile, args.overlap)
