@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts import degradations, degraded_benchmarks
+from scripts import degradations, degraded_benchmarks, web_pictures
 from srgan.common.images import read_rgb
 from srgan.data.pairs import find_pairs
 from srgan.data.photo import jpeg
 from srgan.data.resize import imresize
+from srgan.upscaling.choice import is_compressed
 
 
 def test_degraded_benchmarks_are_pairs(photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,3 +34,10 @@ def test_grid_begins_with_the_clean_image(astronaut: np.ndarray) -> None:
     assert grid.shape == (2 * 48 + 4, 3 * 60 + 2 * 4, 3)
     assert np.array_equal(grid[:48:3, :60:3], imresize(astronaut[:64, :80], 1 / 4))
     assert (grid[48:52] == 255).all()
+
+
+def test_web_pictures_are_six_small_compressed_files(tmp_path: Path) -> None:
+    web_pictures.make(tmp_path)
+    pictures = sorted(tmp_path.iterdir())
+    assert len(pictures) == 6
+    assert all(is_compressed(path) and max(read_rgb(path).shape) <= 320 for path in pictures)
