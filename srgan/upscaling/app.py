@@ -18,6 +18,7 @@ from srgan.common.images import image_size, write_image
 from srgan.common.precision import FORMATS
 from srgan.networks.interpolate import load_with_strength
 from srgan.networks.released import released_weights
+from srgan.upscaling.choice import CLEAN, suited_weights
 from srgan.upscaling.comparison import compare_with_bicubic
 from srgan.upscaling.pictures import OPTIONS, TIFF, Picture, check_format, read_picture, write_picture
 from srgan.upscaling.upscaler import Upscaler
@@ -25,6 +26,7 @@ from srgan.upscaling.upscaler import Upscaler
 # Uploads are deleted after an hour, results when the page is closed, and all of them when the program ends.
 CLEAN_EVERY, KEEP_FOR = 60, 3600
 MOST_PICTURES = 20
+AUTOMATIC = "what suits the file"
 
 STYLE = """
 .gradio-container { max-width: 900px !important; margin: 0 auto; }
@@ -92,7 +94,7 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
     weights = released_weights()
     if not weights:
         raise UserError("expected released weights, such as weights/srgan_x4.safetensors, found none")
-    default = "srgan" if "srgan" in weights else next(iter(weights))
+    choices = [*([AUTOMATIC] if CLEAN in weights else []), *weights]
     cancelled: set[str] = set()
 
     @lru_cache(maxsize=2)
@@ -101,6 +103,7 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
         return Upscaler(network, device, precision)
 
     def has_strength(name: str) -> bool:
+        name = CLEAN if name == AUTOMATIC else name
         return name.replace("srgan", "srresnet") in weights.keys() - {name}
 
     def upscale(files: list[str] | None, name: str, strength: float, request: gr.Request, progress=gr.Progress()):  # noqa: B008
@@ -111,11 +114,6 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
         session = str(request.session_hash)
         forget(session)
         cancelled.discard(session)
-        progress(0, "loading the weights")
-        try:
-            network = upscaler(name, strength if has_strength(name) else 1)
-        except UserError as error:
-            raise gr.Error(str(error)) from error
         paths, results = [Path(file) for file in files[:MOST_PICTURES]], []
         for i, path in enumerate(paths):
 
@@ -127,6 +125,8 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
                 progress((i + share) / len(paths), f"{path.name}{which}{left}")
 
             try:
+                suited = suited_weights(path) if name == AUTOMATIC else name
+                network = upscaler(suited, strength if has_strength(suited) else 1)
                 results.append(upscale_file(network, path, folder / session, most_pixels, report))
                 yield list(results)
             except UserError as error:
@@ -154,7 +154,7 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
         )
         files = gr.File(label="Drop, paste or choose pictures", file_count="multiple", elem_id="pictures", height=180)
         with gr.Row():
-            names = gr.Dropdown(list(weights), value=default, label="Weights", min_width=240)
+            names = gr.Dropdown(choices, value=choices[0], label="Weights", min_width=240)
             strength = gr.Slider(
                 0,
                 1,
@@ -162,7 +162,7 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
                 step=0.05,
                 label="Strength",
                 info="0 soft and faithful, 1 crisp",
-                visible=has_strength(default),
+                visible=has_strength(choices[0]),
                 min_width=240,
             )
         with gr.Row():
