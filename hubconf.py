@@ -21,3 +21,13 @@ def srresnet_x4() -> nn.Module:
 def srgan_x4() -> nn.Module:
     """SRGAN's generator, the released weights; otherwise as `srresnet_x4`."""
     return load_generator(WEIGHTS / "srgan_x4.safetensors")
+
+
+def srresnet_photo_x4() -> nn.Module:
+    """SRResNet for compressed, noisy or blurred photographs; otherwise as `srresnet_x4`."""
+    return load_generator(WEIGHTS / "srresnet_photo_x4.safetensors")
+
+
+def srgan_photo_x4() -> nn.Module:
+    """SRGAN's generator for compressed, noisy or blurred photographs; otherwise as `srresnet_x4`."""
+    return load_generator(WEIGHTS / "srgan_photo_x4.safetensors")

@@ -73,7 +73,7 @@ def test_mistakes(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
         export.export(weights, tmp_path / "x.onnx")
 
 
-@pytest.mark.parametrize("name", ["srresnet_x4", "srgan_x4"])
+@pytest.mark.parametrize("name", ["srresnet_x4", "srgan_x4", "srresnet_photo_x4", "srgan_photo_x4"])
 def test_torch_hub_from_a_clone(name: str) -> None:
     network = torch.hub.load(str(REPOSITORY), name, source="local")
     assert not network.training

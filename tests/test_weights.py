@@ -21,7 +21,7 @@ from srgan.upscaling.upscaler import Upscaler
 WEIGHTS = REPOSITORY / "weights"
 
 
-@pytest.mark.parametrize("name", ["srresnet_x4", "srgan_x4"])
+@pytest.mark.parametrize("name", ["srresnet_x4", "srgan_x4", "srresnet_photo_x4", "srgan_photo_x4"])
 def test_released_weights_are_those_of_the_card(name: str) -> None:
     path = WEIGHTS / f"{name}.safetensors"
     generator = load_generator(path)
@@ -83,7 +83,10 @@ def thumbnail(path: Path) -> np.ndarray:
     [
         ("shipped_srresnet", PretrainConfig),
         ("shipped_srresnet_large_crops", PretrainConfig),
+        ("shipped_srresnet_distilled", PretrainConfig),
+        ("shipped_srresnet_photo", PretrainConfig),
         ("shipped_srgan", AdversarialConfig),
+        ("shipped_srgan_photo", AdversarialConfig),
     ],
 )
 def test_no_benchmark_image_is_trained_on(benchmarks: Path, name: str, kind: type) -> None:

@@ -11,7 +11,7 @@ from srgan.upscaling.films import is_film
 
 CLEAN, PHOTO = "srgan", "srgan_photo"
 FOR = {CLEAN: "clean file(s)", PHOTO: "compressed file(s)"}
-# From here on a JPEG is as good as clean: docs/DEGRADATIONS.md has the measurement.
+# From here on a JPEG is nearly clean: docs/DEGRADATIONS.md has the measurement.
 HIGH_QUALITY = 95
 # The mean of the quantisation table for luminance at quality 50 (Annex K of the JPEG standard).
 MEAN_STEP = 3688 / 64
