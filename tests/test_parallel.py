@@ -17,7 +17,7 @@ from two_processes import VARIANTS, five_steps
 
 from srgan.common import parallel
 from srgan.common.errors import UserError
-from srgan.data.fingerprint import fingerprint
+from srgan.data.fingerprint import Fingerprint, fingerprint
 from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
 from srgan.training.batchnorm import SynchronisedBatchNorm2d
@@ -172,7 +172,7 @@ def test_compiling_around_synchronised_batch_norm_is_warned_of(
 
 def test_machines_with_other_photographs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     others = fingerprint(["page.png"])
-    monkeypatch.setattr(parallel, "gather", lambda items: [*items, *[others] * ("digest" in items[0])])
+    monkeypatch.setattr(parallel, "gather", lambda items: [*items, *[others] * isinstance(items[0], Fingerprint)])
     message = r"data: expected the same photographs .*process 1 has added 1 \(page\.png\); removed 4 \(.*astronaut"
     with pytest.raises(UserError, match=message):
         trainer(run.parent / "config.yaml", run.parent).run()
@@ -206,7 +206,7 @@ def test_pictures_are_shared_out(tmp_path: Path) -> None:
     process = shell("demo", tmp_path, "--out", tmp_path / "out", "--device", "cpu", "--compare", processes=2)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert output.startswith("3 of 4 upscaled x4, 0 skipped, 1 failed\nresults: ")
+    assert output.startswith("weights: srgan for 4 clean file(s)\n3 of 4 upscaled x4, 0 skipped, 1 failed\nresults: ")
     assert complaints(errors) == [f"error: {tmp_path / 'd.png'}: expected an image, found something else"]
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {f"{n}_x4{end}.png" for n in "abc" for end in ("", "_compare")} | {"compare.html"}

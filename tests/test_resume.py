@@ -262,7 +262,7 @@ EDITS: dict[str, tuple[str, object, str]] = {
     "sums without a tensor": ("sums", {"content": 0.5}, "float"),
     "a config of tensors": ("config", {1: torch.ones(2), "name": []}, r"name: \[\] -> run"),
     "no generator": ("stage.generator", None, "generator"),
-    "an average of text": ("stage.averaged", "x", "invalid literal"),
+    "an average of text": ("stage.updates", "x", "invalid literal"),
     "no moments": ("stage.optimizer", {}, "state"),
     "moments of text": ("stage.optimizer", {"state": {0: "x"}}, "string"),
     "moments of another network": (
