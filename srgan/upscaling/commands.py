@@ -55,7 +55,7 @@ def upscale() -> int:
         raise UserError(f"--outscale: expected 1 to {largest}, the network's factor, found {args.outscale}")
     jobs = plan(inputs.files, args.out, scale, args.format and f".{args.format}")
     weights = {job.source: args.weights or suited_weights(job.source) for job in jobs}
-    if not args.weights and parallel.is_main():
+    if not args.weights and weights and parallel.is_main():
         counts = Counter(weights.values())
         print("weights:", ", ".join(f"{name} for {counts[name]} {FOR[name]}" for name in sorted(counts)))
     page = folder / "compare.html" if args.compare or not args.pictures else None
