@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, features
 from skimage import data
 
+from srgan.data.resize import imresize
 from srgan.upscaling import choice
-from srgan.upscaling.choice import is_compressed, jpeg_quality, suited_weights
+from srgan.upscaling.choice import has_jpeg_grid, is_compressed, jpeg_quality, suited_weights
 
 
 @pytest.fixture
@@ -35,6 +37,30 @@ def test_what_counts_as_compressed(picture: Image.Image, tmp_path: Path) -> None
     compressed = {path.name for path in tmp_path.iterdir() if is_compressed(path)}
     assert compressed - {"a.avif"} == {"web.jpg", "a.webp", "film.mp4"}
     assert not is_compressed(tmp_path / "missing.jpg")
+
+
+@pytest.mark.parametrize(("quality", "found"), [(98, False), (75, True)])
+def test_a_png_that_was_a_jpeg(tmp_path: Path, quality: int, found: bool) -> None:
+    """Whatever the grid's offset, with margins around it or alpha; reduced afterwards it is clean again."""
+    clean = Image.fromarray(imresize(data.astronaut(), 0.5))
+    clean.save(tmp_path / "a.jpg", quality=quality)
+    with Image.open(tmp_path / "a.jpg") as image:
+        cut = image.crop((3, 5, 203, 207))
+        reduced = Image.fromarray(imresize(np.asarray(image), 0.5))
+    screenshot = Image.new("RGBA", (300, 260), "white")
+    screenshot.paste(cut, (41, 22))
+    for i, image in enumerate((cut, cut.convert("L"), screenshot)):
+        image.save(tmp_path / f"{i}.png")
+        assert is_compressed(tmp_path / f"{i}.png") == found
+    assert not has_jpeg_grid(clean)
+    assert not has_jpeg_grid(reduced)
+
+
+def test_tiles_of_eight_pixels_are_no_jpeg_grid() -> None:
+    tiles = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    assert not has_jpeg_grid(Image.fromarray(tiles))
+    assert not has_jpeg_grid(Image.new("RGB", (5, 3)))
+    assert not has_jpeg_grid(Image.new("RGB", (500, 300), "red"))
 
 
 def test_each_gets_its_network_if_it_is_released(

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
+from scipy.fft import dctn
 
 from srgan.common.errors import UserError
 from srgan.common.images import open_image
@@ -15,6 +17,10 @@ FOR = {CLEAN: "clean file(s)", PHOTO: "compressed file(s)"}
 HIGH_QUALITY = 95
 # The mean of the quantisation table for luminance at quality 50 (Annex K of the JPEG standard).
 MEAN_STEP = 3688 / 64
+# How many more coefficients near 0 the grid of a JPEG has than any other. Of 22 held-out photographs, reduced to half
+# their size: at least 0.16 at quality 95, at most 0.15 at 98, less than 0.01 without a grid.
+GRID_EXCESS = 0.15
+GRID_WINDOW = 128  # the side, in pixels, of the part in the middle that is looked at
 
 
 def suited_weights(path: Path) -> str:
@@ -23,7 +29,9 @@ def suited_weights(path: Path) -> str:
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether a file was compressed so that it shows: a JPEG of less than `HIGH_QUALITY`, WebP, AVIF, HEIC, a film.
+    """Whether a file was compressed so that it shows.
+
+    A JPEG of less than `HIGH_QUALITY`, whatever has been a JPEG of such a quality, WebP, AVIF, HEIC, or a film.
 
     Of a file that can't be read nothing is known.
     """
@@ -31,15 +39,41 @@ def is_compressed(path: Path) -> bool:
         return True
     try:
         with open_image(path) as image:
-            return image.format in ("WEBP", "AVIF", "HEIF") or jpeg_quality(image) < HIGH_QUALITY
+            if image.format in ("JPEG", "MPO"):
+                return jpeg_quality(image) < HIGH_QUALITY
+            return image.format in ("WEBP", "AVIF", "HEIF") or has_jpeg_grid(image)
     except UserError:
         return False
 
 
 def jpeg_quality(image: Image.Image) -> float:
-    """The quality, as libjpeg scales it (1 to 100), of an opened JPEG, by its mean luminance step; 100 for others."""
-    tables = getattr(image, "quantization", None)
-    if not tables:
-        return 100
+    """The quality, as libjpeg scales it (1 to 100), of an opened JPEG, by its mean luminance step."""
+    tables = image.quantization
     relative = sum(tables[0]) / len(tables[0]) / MEAN_STEP
     return 100 - 50 * relative if relative < 1 else 50 / relative
+
+
+def has_jpeg_grid(image: Image.Image) -> bool:
+    """Whether an image has been a JPEG and wasn't resized since: a screenshot of one, or a PNG made of one.
+
+    In the blocks in which a JPEG was quantised, many coefficients of the DCT are still 0 but for rounding, in those at
+    any other of the 64 offsets fewer (Fan and de Queiroz, 2003, look for the same traces).
+    """
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        return False
+    width, height = image.size
+    left, top = (max(side - GRID_WINDOW, 0) // 2 for side in image.size)
+    # Seven pixels more than a multiple of 8, so that each offset has as many blocks.
+    part = image.crop((left, top, min(left + GRID_WINDOW + 7, width), min(top + GRID_WINDOW + 7, height)))
+    luma = np.asarray(part.convert("L"), np.float64)
+    shares = sorted(_share_near_zero(luma[y:, x:]) for y in range(8) for x in range(8))
+    return shares[-1] - shares[-2] > GRID_EXCESS
+
+
+def _share_near_zero(luma: np.ndarray) -> float:
+    """H x W in 0..255 -> of the AC coefficients of its 8 x 8 blocks, those near 0; flat blocks don't count."""
+    rows, columns = (side // 8 for side in luma.shape)
+    blocks = luma[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8).swapaxes(1, 2)
+    ac = np.abs(dctn(blocks, axes=(2, 3), norm="ortho").reshape(-1, 64)[:, 1:])
+    ac = ac[(ac > 2).any(axis=1)]
+    return float(np.mean(ac < 0.5)) if ac.size else 0.0
