@@ -136,6 +136,7 @@ def pretrain_trees(draw: st.DrawFn) -> dict:
     }
 
 
+@settings(max_examples=50)
 @given(pretrain_trees())
 def test_config_survives_the_round_trip(tree: dict) -> None:
     """A run's `config.yaml` and its checkpoint give back the config that it ran with."""
@@ -144,6 +145,7 @@ def test_config_survives_the_round_trip(tree: dict) -> None:
     assert parse(PretrainConfig, yaml.safe_load(yaml.safe_dump(to_dict(config), sort_keys=False))) == config
 
 
+@settings(max_examples=25)
 @given(pretrain_trees(), FOLDER, st.floats(0, 1e9))
 def test_adversarial_config_survives_the_round_trip(tree: dict, init: str, weight: float) -> None:
     tree |= {"init": init, "loss": tree["loss"] | {"adversarial_weight": weight}}
