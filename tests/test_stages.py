@@ -138,13 +138,13 @@ def test_generator_trains_with_the_statistics_it_came_with(weights: Path, frozen
 
 def test_discriminator_learns_first_and_the_generator_warms_up(weights: Path) -> None:
     """Of a rate of 1e-3 the generator gets nothing for 3 iterations, then 1/4, 2/4, 3/4 and all of it."""
-    optimizer = {"lr": 1e-3, "discriminator_first": 3, "warmup": 4}
+    optimizer = {"lr": 1e-3, "discriminator_lr": 4e-3, "discriminator_first": 3, "warmup": 4}
     stage = adversarial_stage(weights, optimizer=optimizer, discriminator={"norm": "spectral"})
     before = [parameter.clone() for parameter in stage.generator.parameters()]
     rates = []
     for iteration in range(1, 9):
         rates.append(stage.set_learning_rate(iteration))
-        assert stage.discriminator_optimizer.param_groups[0]["lr"] == 1e-3
+        assert stage.discriminator_optimizer.param_groups[0]["lr"] == pytest.approx(4e-3)
         if iteration <= 3:
             stage.step(*batch())
             assert all(map(torch.equal, stage.generator.parameters(), before))

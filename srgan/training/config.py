@@ -108,6 +108,7 @@ class AdversarialOptimizer(Optimizer):
     """The schedule of both networks."""
 
     discriminator_first: int = number(0, low=0)  # iterations at the start in which only the discriminator learns
+    discriminator_lr: float = number(0.0, low=0, high=10)  # its rate at the start; 0: the generator's
 
 
 @dataclass(frozen=True)

@@ -214,9 +214,13 @@ class AdversarialStage(PretrainStage):
         return terms
 
     def set_learning_rate(self, iteration: int) -> float:
-        """The generator waits, with rate 0, while the discriminator learns alone; then it warms up."""
+        """The generator waits, with rate 0, while the discriminator learns alone; then it warms up.
+
+        Rates that differ are the two time scales of Heusel et al. (2017).
+        """
         config = self.config.optimizer
-        rate = set_rate(self.discriminator_optimizer, learning_rate(iteration, config))
+        rate = learning_rate(iteration, config)
+        set_rate(self.discriminator_optimizer, rate * (config.discriminator_lr or config.lr) / config.lr)
         since = iteration - config.discriminator_first
         return set_rate(self.optimizer, rate * warmup(since, config.warmup) if since > 0 else 0.0)
 
