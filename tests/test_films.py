@@ -4,6 +4,7 @@ import struct
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,6 +117,7 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path: Path, monkeypatch: py
         with pytest.raises(UserError, match=name):
             upscale_film(tmp_path / name, tmp_path / "out" / "b.mp4", lambda picture: picture)
     assert not list((tmp_path / "out").iterdir())
-    monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(UserError, match=r"text\.mp4: films need one more package: pip install av"):
-        upscale_film(tmp_path / "text.mp4", tmp_path / "b.mp4", lambda picture: picture)
+    for missing_or_old in (None, SimpleNamespace(VideoFrame=object)):
+        monkeypatch.setitem(sys.modules, "av", missing_or_old)
+        with pytest.raises(UserError, match=r'text\.mp4: films need PyAV 14\.1 or newer: pip install "av>=14\.1"'):
+            upscale_film(tmp_path / "text.mp4", tmp_path / "b.mp4", lambda picture: picture)

@@ -44,7 +44,7 @@ def upscale_film(
         progress: wraps the frames, `total` being their number or None, as `tqdm` does.
 
     Raises:
-        UserError: PyAV is missing, the film can't be read, has no pictures, or the result can't be written.
+        UserError: PyAV is missing or too old, the film can't be read, has no pictures, or the result can't be written.
     """
     av = _import_av(source)
     with whole_file(target) as part:
@@ -136,5 +136,7 @@ def _import_av(path: Path) -> ModuleType:
     try:
         import av
     except ImportError:
-        raise UserError(f"{path}: films need one more package: pip install av") from None
+        av = None
+    if not (av and hasattr(av.VideoFrame, "rotation")):
+        raise UserError(f'{path}: films need PyAV 14.1 or newer: pip install "av>=14.1"')
     return av
