@@ -26,7 +26,7 @@ from srgan.networks.weights import load_network
 # What the exported network may differ by, in [0, 1]: rounding in fp32; one level of 8 bits in fp16.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 1 / 255}
 ODD_SIZES = (17, 23), (31, 8), (1, 1)
-OPSET = 18  # what ONNX Runtime in a browser, and programs of some years, read
+OPSET, IR_VERSION = 18, 8  # what ONNX Runtime in a browser, and programs of some years, read
 
 Run = Callable[[Tensor], Tensor]
 
@@ -114,6 +114,7 @@ def write_onnx(network: nn.Module, path: Path, dtype: torch.dtype, facts: dict[s
     program = torch.onnx.export(network, **example(dtype), **names, dynamo=True, opset_version=OPSET, verbose=False)
     model = program.model_proto
     onnx.helper.set_model_props(model, facts)
+    model.ir_version = IR_VERSION
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
 

@@ -29,6 +29,7 @@ def test_onnx(tmp_path: Path, weights: Path) -> None:
     facts = {entry.key: entry.value for entry in model.metadata_props}
     assert facts["scale"] == "4"
     assert facts["input"] == "lr: N x 3 x H x W, RGB in [0, 1], float32"
+    assert (model.ir_version, model.opset_import[0].version) == (8, 18), "ONNX of 2022"
     kinds = {node.op_type for node in model.graph.node}
     assert kinds == {"Conv", "LeakyRelu", "Add", "DepthToSpace", "Div", "Clip"}, "batch norms are folded"
     sides = [side.dim_param or side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim]
