@@ -108,8 +108,8 @@ def read_program(path: Path) -> Run:
 
 def write_onnx(network: nn.Module, path: Path, dtype: torch.dtype, facts: dict[str, str]) -> None:
     """Raises: UserError, a package is missing."""
-    onnx = optional("onnx")
-    optional("onnxscript")
+    # All before the export, which takes a while.
+    onnx, _, _ = map(optional, ("onnx", "onnxscript", "onnxruntime"))
     names = {"input_names": ["lr"], "output_names": ["sr"]}
     program = torch.onnx.export(network, **example(dtype), **names, dynamo=True, opset_version=OPSET, verbose=False)
     model = program.model_proto

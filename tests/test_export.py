@@ -1,6 +1,8 @@
 """Exported networks compute what PyTorch does, and torch.hub finds the released ones."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -69,9 +71,13 @@ def test_a_difference_is_not_written(tmp_path: Path, weights: Path, monkeypatch:
 def test_mistakes(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"OUT: expected a name that ends with \.onnx or \.pt2, found "):
         export.export(weights, tmp_path / "x.pth")
-    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(UserError, match="onnx is missing: pip install onnx onnxscript onnxruntime"):
-        export.export(weights, tmp_path / "x.onnx")
+    monkeypatch.setattr(torch.onnx, "export", None)
+    packages = ("onnx", "onnxscript", "onnxruntime")
+    for missing in packages:
+        for package in packages:
+            monkeypatch.setitem(sys.modules, package, None if package == missing else SimpleNamespace())
+        with pytest.raises(UserError, match=f"{missing} is missing: pip install onnx onnxscript onnxruntime"):
+            export.export(weights, tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize("name", ["srresnet_x4", "srgan_x4", "srresnet_photo_x4", "srgan_photo_x4"])
