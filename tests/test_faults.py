@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 
 from srgan.common import errors
 from srgan.common.errors import UserError
+from srgan.common.output import unfailing_output
 from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import load_checkpoint
@@ -230,7 +231,7 @@ def at_terminal(descriptor: int, run: Trainer) -> int:
     """Train in this (forked) process with stdout and stderr on a file descriptor."""
     for number in (1, 2):
         os.dup2(descriptor, number)
-    with open(1, "w", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr:
+    with open(1, "w", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr, unfailing_output():
         return run.run()
 
 
@@ -269,6 +270,45 @@ def test_output_to_a_full_disk(tmp_path: Path, photographs: Path) -> None:
     assert exit_status(fork(lambda: at_terminal(full, run))) == 0
     os.close(full)
     assert state(tmp_path / "run")["iteration"] == 30
+
+
+LOST = "error: standard output can't be written: No space left on device; all else is done\n"
+
+
+@pytest.mark.parametrize(
+    ("stream", "full", "code", "shown"),
+    [
+        ("stdout", False, 0, ("", "warning: a trifle\n")),  # nobody misses what `| head` didn't want
+        ("stdout", True, 2, ("", f"warning: a trifle\n{LOST}")),
+        ("stderr", False, 0, ("a table\n", "")),
+        ("stderr", True, 0, ("a table\n", "")),
+    ],
+)
+def test_failing_output_ends_no_command(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stream: str,
+    full: bool,
+    code: int,
+    shown: tuple[str, str],
+) -> None:
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    if not full:
+        reader, descriptor = os.pipe()
+        os.close(reader)
+    monkeypatch.setattr(sys, stream, os.fdopen(descriptor, "w", buffering=1))
+    done = []
+
+    @errors.command
+    def main() -> None:
+        print("a table")
+        errors.warn("a trifle")
+        done.append("the work")
+
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert (end.value.code, done) == (code, ["the work"])
+    assert capsys.readouterr() == shown
 
 
 def test_closed_output(tmp_path: Path, photographs: Path) -> None:

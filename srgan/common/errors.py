@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from srgan.common import parallel
 from srgan.common.interrupts import raise_at_ctrl_c
-from srgan.common.output import discard, prepare_streams
+from srgan.common.output import lost_output, unfailing_output
 
 
 class UserError(Exception):
@@ -45,25 +45,24 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
     """Turn `main` into the entry point of a script, also under torchrun.
 
     Exit codes: what `main` returns (None: 0), 2 on a `UserError`, 130 on Ctrl-C. Of several processes, only the first
-    to fail prints its error.
+    to fail prints its error. A standard output that fails (a full disk) is an error at the end, when the work is done;
+    one whose reader has gone (`| head`) is none.
     """
 
     @functools.wraps(main)
+    @unfailing_output()
     def run() -> None:
-        prepare_streams()
         try:
             raise_at_ctrl_c()
             with parallel.process_group():
                 code = main()
+            if not code and (lost := lost_output()):
+                raise UserError(f"standard output can't be written: {describe(lost)}; all else is done")
             sys.exit(code or 0)
         except UserError as error:
             _exit(f"error: {' '.join(str(error).splitlines())}", 2)
         except KeyboardInterrupt:
             _exit("interrupted", 130)
-        except BrokenPipeError:
-            # The reader (`| head`) is gone.
-            discard(sys.stdout)
-            sys.exit(141)
         except Exception as error:
             if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
                 # Libraries turn a Ctrl-C in their imports into errors of their own.

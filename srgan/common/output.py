@@ -1,4 +1,4 @@
-"""Printing that never ends a run: to streams that are closed or full, or whose terminal is gone."""
+"""Printing that never ends a program: to streams that are closed or full, or whose reader or terminal is gone."""
 
 import os
 import sys
@@ -8,8 +8,26 @@ from io import TextIOWrapper
 from typing import Any, TextIO
 
 
-def prepare_streams() -> None:
-    """Make printing safe whatever the standard streams are."""
+@contextmanager
+def unfailing_output() -> Iterator[None]:
+    """Inside the block, discard all output of a stream once a write to it has failed, instead of raising OSError."""
+    _prepare_streams()
+    with redirect_stdout(_Unfailing(sys.stdout)), redirect_stderr(_Unfailing(sys.stderr)):
+        try:
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+
+
+def lost_output() -> OSError | None:
+    """Inside `unfailing_output`: why standard output was lost, unless its reader (`| head`) wanted no more."""
+    sys.stdout.flush()
+    error = getattr(sys.stdout, "error", None)
+    return None if isinstance(error, BrokenPipeError) else error
+
+
+def _prepare_streams() -> None:
     for name, mode in {"stdin": "r", "stdout": "w", "stderr": "w"}.items():
         if getattr(sys, name) is None:
             # Closed by the shell (`2>&-`): the next file to be opened would get its descriptor and the messages.
@@ -19,16 +37,10 @@ def prepare_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-@contextmanager
-def unfailing_output() -> Iterator[None]:
-    """Inside the block, discard all output of a stream once a write to it has failed, instead of raising OSError."""
-    with redirect_stdout(_Unfailing(sys.stdout)), redirect_stderr(_Unfailing(sys.stderr)):
-        yield
-
-
 class _Unfailing:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.error: OSError | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -36,19 +48,19 @@ class _Unfailing:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except OSError:
-            discard(self._stream)
+        except OSError as error:
+            self._discard(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except OSError:
-            discard(self._stream)
+        except OSError as error:
+            self._discard(error)
 
-
-def discard(stream: TextIO) -> None:
-    """Redirect a stream to nowhere, including what is in its buffer, which the interpreter flushes at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    def _discard(self, error: OSError) -> None:
+        """Redirect the stream to nowhere, including what is in its buffer, which the interpreter flushes at exit."""
+        self.error = error
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from srgan.common import parallel
 from srgan.common.errors import UserError, describe, error_context, warn
 from srgan.common.images import hr_tensor, lr_tensor
-from srgan.common.output import unfailing_output
 from srgan.data.fingerprint import Fingerprint
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, save_checkpoint
@@ -105,7 +104,6 @@ class Trainer:
         if parallel.is_main():
             self.folder.save_config(to_dict(config))
 
-    @unfailing_output()
     def run(self) -> int:
         """Train to the last iteration, or to a signal.
 
