@@ -101,9 +101,12 @@ def test_a_full_disk_or_a_folder_without_permission_is_one_line(tmp_path: Path, 
 
 
 def test_long_names(tmp_path: Path, upscaler: Upscaler) -> None:
-    path = tmp_path / ("n" * 240 + ".png")
-    shutil.copy(save(tmp_path / "a.png"), path)
-    assert run(upscaler, plan([InputFile(path)], tmp_path / "out", 4)) == 0
+    """255 bytes, as long as they may be, have no room for "_x4": the other files are done."""
+    paths = [tmp_path / ("n" * length + ".png") for length in (251, 240)]
+    for path in paths:
+        shutil.copy(save(tmp_path / "a.png"), path)
+    assert run(upscaler, plan([InputFile(path) for path in paths], tmp_path / "out", 4)) == 1
+    assert [len(path.name) for path in (tmp_path / "out").iterdir()] == [240 + len("_x4.png")]
 
 
 def test_only_results_are_overwritten(tmp_path: Path, upscaler: Upscaler, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from srgan.common import parallel
 from srgan.common.errors import UserError
-from srgan.common.files import printable, remove_leftovers
+from srgan.common.files import printable, remove_leftovers, writing
 from srgan.data.resize import imresize
 from srgan.upscaling.comparison import compare_with_bicubic, is_page, page_figure, write_comparison, write_page
 from srgan.upscaling.films import is_film, upscale_film
@@ -56,7 +56,8 @@ def run(
             remove_leftovers(folder, seconds=600)
     counts, errors, figures = Counter(), [], []
     for job in tqdm(parallel.shard(jobs), unit="image", disable=len(jobs) == 1 or None):
-        with _reporting(errors):
+        # `writing`: a name that is too long for the disk fails wherever it is looked at.
+        with _reporting(errors), writing(job.target):
             if skip_existing and job.target.exists():
                 counts["skipped"] += 1
                 pictures = _read_again(job) if page else None
