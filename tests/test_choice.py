@@ -27,6 +27,15 @@ def test_quality_is_that_which_the_jpeg_was_saved_with(
         assert jpeg_quality(image) == pytest.approx(quality, abs=1)
 
 
+def test_the_quality_of_tables_that_count_from_one(picture: Image.Image, tmp_path: Path) -> None:
+    picture.convert("L").save(tmp_path / "a.jpg", quality=50)
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    content[content.index(b"\xff\xdb") + 4] = 1
+    (tmp_path / "a.jpg").write_bytes(content)
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert jpeg_quality(image) == pytest.approx(50, abs=1)
+
+
 def test_what_counts_as_compressed(picture: Image.Image, tmp_path: Path) -> None:
     picture.save(tmp_path / "good.jpg", quality=choice.HIGH_QUALITY + 1)
     picture.save(tmp_path / "web.jpg", quality=75)

@@ -48,8 +48,8 @@ def is_compressed(path: Path) -> bool:
 
 def jpeg_quality(image: Image.Image) -> float:
     """The quality, as libjpeg scales it (1 to 100), of an opened JPEG, by its mean luminance step."""
-    tables = image.quantization
-    relative = sum(tables[0]) / len(tables[0]) / MEAN_STEP
+    luminance = image.quantization[min(image.quantization)]
+    relative = sum(luminance) / len(luminance) / MEAN_STEP
     return 100 - 50 * relative if relative < 1 else 50 / relative
 
 
