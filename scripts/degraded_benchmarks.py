@@ -11,17 +11,19 @@ JPEG did is in the pixels.
 import argparse
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from srgan.common.errors import command
+from srgan.common.errors import UserError, command
+from srgan.common.files import writing
 from srgan.common.images import write_image
 from srgan.data.degrade import BICUBIC, Blur
-from srgan.data.pairs import find_pairs
+from srgan.data.pairs import ImagePair
 from srgan.data.photo import add_gaussian_noise, jpeg
+from srgan.evaluation.evaluate import load_benchmarks
 
 Degrade = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
@@ -54,28 +56,32 @@ DEGRADATIONS: dict[str, Degrade] = {
 }
 
 
-def make(benchmark: Path, out: Path, scale: int) -> None:
-    """Write `out/<benchmark>-<degradation>/LR`, and beside it `HR`: once, and links to that.
+def make(name: str, pairs: Sequence[ImagePair], out: Path, scale: int) -> None:
+    """Write `out/<name>-<degradation>/LR` of a benchmark, and beside it `HR`: once, and links to that.
 
     Raises:
-        UserError: the benchmark isn't there, or the folder can't be written.
+        UserError: an image can't be read, or the folder can't be written.
     """
-    pairs = find_pairs(benchmark, scale)
-    originals = out / f"{benchmark.name}-clean" / "HR"
-    for pair in tqdm(pairs, benchmark.name, unit="image"):
+    originals = out / f"{name}-clean" / "HR"
+    for pair in tqdm(pairs, name, unit="image"):
         hr = pair.read_hr(scale)
         write_image(originals / f"{pair.name}.png", hr)
-        for name, degrade in DEGRADATIONS.items():
+        for degradation, degrade in DEGRADATIONS.items():
             rng = np.random.default_rng(zlib.crc32(pair.name.encode()))
-            write_image(out / f"{benchmark.name}-{name}" / "LR" / f"{pair.name}.png", degrade(hr, scale, rng))
-    for name in DEGRADATIONS:
-        folder = out / f"{benchmark.name}-{name}" / "HR"
-        if not folder.exists():
-            try:
-                folder.symlink_to(Path("..", *originals.parts[-2:]), target_is_directory=True)
-            except OSError:
-                # Windows lets few users make links.
-                shutil.copytree(originals, folder)
+            write_image(out / f"{name}-{degradation}" / "LR" / f"{pair.name}.png", degrade(hr, scale, rng))
+    for degradation in DEGRADATIONS:
+        folder = out / f"{name}-{degradation}" / "HR"
+        if not folder.is_dir():
+            with writing(folder):
+                _link(originals, folder)
+
+
+def _link(originals: Path, folder: Path) -> None:
+    try:
+        folder.symlink_to(Path("..", *originals.parts[-2:]), target_is_directory=True)
+    except OSError:
+        # Windows lets few users make links.
+        shutil.copytree(originals, folder)
 
 
 @command
@@ -85,8 +91,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("datasets/degraded"))
     parser.add_argument("--scale", type=int, default=4)
     args = parser.parse_args()
-    for benchmark in args.data:
-        make(benchmark, args.out, args.scale)
+    if args.scale < 2:
+        raise UserError(f"--scale takes 2 or more, found {args.scale}")
+    for name, pairs in load_benchmarks(args.data, args.scale).items():
+        make(name, pairs, args.out, args.scale)
     print(f"written: {args.out}")
 
 

@@ -1,11 +1,13 @@
 """The picture of examples and the test sets of degraded photographs."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scripts import degradations, degraded_benchmarks, web_pictures
+from srgan.common.errors import UserError
 from srgan.common.images import read_rgb
 from srgan.data.pairs import find_pairs
 from srgan.data.photo import jpeg
@@ -16,7 +18,7 @@ from srgan.upscaling.choice import is_compressed
 def test_degraded_benchmarks_are_pairs(photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each set has the same HR images and its own LR images, as test.py reads them; noise is the same each time."""
     for out in ("once", "again"):
-        degraded_benchmarks.make(photographs, tmp_path / out, 4)
+        degraded_benchmarks.make(photographs.name, find_pairs(photographs, 4), tmp_path / out, 4)
     names = [f"{photographs.name}-{name}" for name in degraded_benchmarks.DEGRADATIONS]
     assert sorted(path.name for path in (tmp_path / "once").iterdir()) == sorted(names)
     images = {name: find_pairs(tmp_path / "once" / name, 4)[0].read(4) for name in names}
@@ -27,6 +29,16 @@ def test_degraded_benchmarks_are_pairs(photographs: Path, tmp_path: Path, capsys
     assert np.array_equal(clean, imresize(read_rgb(photographs / "astronaut.png"), 1 / 4))
     assert np.array_equal(coded, jpeg(clean, 75))
     assert (noisy.astype(float) - clean).std() == pytest.approx(8, rel=0.05)
+
+
+def test_mistakes_with_degraded_benchmarks(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["degraded_benchmarks", "--data", str(photographs), "--scale", "0"])
+    with pytest.raises(SystemExit, match="2"):
+        degraded_benchmarks.main()
+    (tmp_path / "a-q75").mkdir()
+    (tmp_path / "a-q75" / "HR").symlink_to("nowhere")
+    with pytest.raises(UserError, match="a-q75/HR: can't be written: File exists"):
+        degraded_benchmarks.make("a", find_pairs(photographs, 4)[:1], tmp_path, 4)
 
 
 def test_grid_begins_with_the_clean_image(astronaut: np.ndarray) -> None:
