@@ -15,6 +15,7 @@ from typing import NamedTuple
 from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
 from srgan.common.errors import UserError, command, describe
+from srgan.common.files import writing
 
 TIMEOUT = 60  # seconds without a byte from the server
 
@@ -38,18 +39,20 @@ def fetch(archive: Archive, url: str, root: Path, keep: bool) -> None:
     """Download, check and unpack one archive into `root`, unless all its images are there.
 
     Raises:
-        UserError: no connection, a damaged download, or an archive with unexpected content.
+        UserError: `root` can't be written, no connection, a damaged download, or an archive with unexpected content.
     """
     folder = root / archive.folder
     if _images(folder) == archive.images:
         print(f"{folder}: {archive.images} images, already there")
         return
     path = root / archive.name
+    with writing(root):
+        root.mkdir(parents=True, exist_ok=True)
     socket.setdefaulttimeout(TIMEOUT)
     try:
         download_url(f"{url}/{archive.name}", root, md5=archive.md5)
-    # HTTPException: the answer is not HTTP; ValueError: not a URL.
-    except (OSError, RuntimeError, HTTPException, ValueError) as error:
+    # HTTPException: the answer is not HTTP; ValueError: not a URL; AttributeError: one of data.
+    except (OSError, RuntimeError, HTTPException, ValueError, AttributeError) as error:
         if path.exists() and not check_integrity(path, archive.md5):
             path.unlink()
         raise UserError(

@@ -133,10 +133,18 @@ def test_faulty_servers(
     assert not list((tmp_path / "DIV2K").rglob("*.*"))
 
 
-@pytest.mark.parametrize("url", ["somewhere", "http://", "http://[::1", "http://a b", "ftp:/x", "http://x:port"])
+@pytest.mark.parametrize(
+    "url", ["somewhere", "http://", "http://[::1", "http://a b", "ftp:/x", "http://x:port", "data:,"]
+)
 def test_senseless_urls(script: ModuleType, archive: object, tmp_path: Path, url: str) -> None:
     with pytest.raises(UserError, match="can't be fetched: "):
         script.fetch(archive, url, tmp_path / "DIV2K", keep=False)
+
+
+def test_root_that_cannot_be_written(script: ModuleType, archive: object, url: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: can't be written: File exists"):
+        script.fetch(archive, url, tmp_path / "file", keep=False)
 
 
 def test_archives_are_div2ks(script: ModuleType) -> None:
