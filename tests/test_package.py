@@ -1,5 +1,6 @@
 """The installed package: its parts, its command, and the weights that come with it."""
 
+import atexit
 import importlib
 import signal
 import sys
@@ -13,6 +14,7 @@ import scripts
 from srgan import __main__
 from srgan.__main__ import COMMANDS, main
 from srgan.common.errors import UserError, command
+from srgan.common.interrupts import end_at_ctrl_c
 from srgan.networks import released
 from srgan.networks.released import released_weights
 from srgan.networks.weights import find_weights
@@ -36,7 +38,7 @@ def test_commands_show_their_options(name: str, monkeypatch: pytest.MonkeyPatch,
     assert capsys.readouterr().out.startswith(f"usage: srgan {name} [-h]")
 
 
-def test_ctrl_c_during_imports_needs_no_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_during_imports_and_at_the_end_needs_no_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = []
 
     @command
@@ -47,6 +49,8 @@ def test_ctrl_c_during_imports_needs_no_handler(monkeypatch: pytest.MonkeyPatch)
         handlers.append(signal.getsignal(signal.SIGINT))
         return SimpleNamespace(train=main)
 
+    at_end = []
+    monkeypatch.setattr(atexit, "register", at_end.append)
     monkeypatch.setattr(__main__, "import_module", imported)
     with pytest.raises(SystemExit):
         __main__.run("train")
@@ -57,6 +61,7 @@ def test_ctrl_c_during_imports_needs_no_handler(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SystemExit):
         main()
     assert handlers == [signal.SIG_DFL, signal.default_int_handler] * 2
+    assert at_end == [end_at_ctrl_c] * 2
 
 
 def test_without_a_command_they_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

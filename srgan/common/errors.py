@@ -1,5 +1,6 @@
 """User errors: one line on the terminal and an exit code, never a traceback."""
 
+import atexit
 import functools
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from srgan.common import parallel
-from srgan.common.interrupts import raise_at_ctrl_c
+from srgan.common.interrupts import end_at_ctrl_c, raise_at_ctrl_c
 from srgan.common.output import lost_output, unfailing_output
 
 
@@ -72,6 +73,9 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
             if not parallel.claim_first_failure():
                 sys.exit(1)
             raise
+        finally:
+            # Before what libraries do at the interpreter's end, where Ctrl-C would give a traceback as in an import.
+            atexit.register(end_at_ctrl_c)
 
     return run
 
