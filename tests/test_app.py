@@ -18,7 +18,7 @@ from skimage import data
 
 from srgan.common.errors import UserError
 from srgan.networks.generator import Generator
-from srgan.upscaling.app import Cancelled, build_page, upscale_file
+from srgan.upscaling.app import Cancelled, app, build_page, upscale_file
 from srgan.upscaling.upscaler import Upscaler
 
 DESCRIPTION = 0x010E
@@ -87,6 +87,14 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("temporary")
 
 
+@pytest.mark.parametrize("mistake", ["--megapixels=nan", "--queue=0", "--port=65536", "--port=-1"])
+def test_mistakes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mistake: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", mistake])
+    with pytest.raises(SystemExit, match="2"):
+        app()
+    assert capsys.readouterr().err.startswith("error: --megapixels takes more than 0, ")
+
+
 @pytest.fixture(scope="module")
 def address(temporary: Path) -> Iterator[str]:
     """The page, served by `app.py`, which leaves no file behind."""
@@ -101,8 +109,8 @@ def address(temporary: Path) -> Iterator[str]:
         line = process.stdout.readline()
         assert f"http://127.0.0.1:{port}" in line, "for this machine alone"
         yield f"http://127.0.0.1:{port}"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 143
+        process.send_signal(signal.SIGHUP)  # the terminal is closed
+        assert process.wait(timeout=60) == 129
         assert not [path for path in temporary.rglob("*") if path.is_file()]
     finally:
         process.kill()

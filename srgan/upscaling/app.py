@@ -58,10 +58,12 @@ def app() -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
     args = parser.parse_args()
-    if args.megapixels <= 0 or args.queue < 1:
-        raise UserError("--megapixels takes more than 0, --queue takes 1 or more")
-    # A termination, too, shall delete what users have sent.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if not args.megapixels > 0 or args.queue < 1 or not 0 < args.port < 2**16:
+        raise UserError("--megapixels takes more than 0, --queue takes 1 or more, --port takes 1 to 65535")
+    # A termination or a closed terminal, too, shall delete what users have sent; nohup keeps the page open.
+    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:  # Windows has no SIGHUP
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="srgan-") as folder:
         # Gradio reads them when it is imported.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
