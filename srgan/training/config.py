@@ -154,9 +154,7 @@ class Runtime:
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False  # torch.compile: kernels fused and, on CUDA, launched as graphs; costs a minute at the start
-    accumulate: int = number(
-        1, low=1, high=65_536
-    )  # compute the batch in so many parts, one after the other, in less memory
+    accumulate: int = number(1, low=1, high=65_536)  # parts in which a batch is computed, to take less memory
     sync_batchnorm: bool = False  # batch statistics over the crops of all processes
     seed: int = number(0, low=0, high=2**63 - 1)  # of weights and crops
 
