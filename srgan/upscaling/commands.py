@@ -49,17 +49,18 @@ def upscale() -> int:
     folder = args.out.parent if names_file(args.out) else args.out
     inputs = parallel.from_main(lambda: find_inputs(args.pictures or [str(example_photograph(folder))], args.recursive))
     upscaler = cache(partial(_upscaler, args))
-    largest = upscaler(args.weights or suited_weights(inputs.files[0].path)).scale
+    # What suits a PNG is seen in its pixels: each file is decoded for this once at most.
+    suited = cache(lambda path: args.weights or suited_weights(path))
+    largest = upscaler(suited(inputs.files[0].path)).scale
     scale = args.outscale or largest
     if not 1 <= scale <= largest:
         raise UserError(f"--outscale: expected 1 to {largest}, the network's factor, found {args.outscale}")
     jobs = plan(inputs.files, args.out, scale, args.format and f".{args.format}")
-    weights = {job.source: args.weights or suited_weights(job.source) for job in jobs}
-    if not args.weights and weights and parallel.is_main():
-        counts = Counter(weights.values())
+    if jobs and not args.weights and parallel.is_main():
+        counts = Counter(suited(job.source) for job in jobs)
         print("weights:", ", ".join(f"{name} for {counts[name]} {FOR[name]}" for name in sorted(counts)))
     page = folder / "compare.html" if args.compare or not args.pictures else None
-    failed = run(lambda path: upscaler(weights[path]), jobs, scale, page, args.skip_existing)
+    failed = run(lambda path: upscaler(suited(path)), jobs, scale, page, args.skip_existing)
     if inputs.left_out:
         print("left out:", inputs.describe_left_out())
     return 1 if failed else 0
