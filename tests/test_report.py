@@ -14,14 +14,15 @@ from srgan.common.errors import UserError
 from srgan.common.images import read_rgb, write_image
 from srgan.data.pairs import find_pairs
 from srgan.data.resize import imresize
-from srgan.evaluation import report
+from srgan.evaluation import benchmarks
+from srgan.evaluation.benchmarks import run_benchmarks
 from srgan.evaluation.charts import draw_charts, draw_tradeoff
 from srgan.evaluation.evaluate import (
     bicubic,
     compare,
 )
 from srgan.evaluation.metrics import Metric, Protocol
-from srgan.evaluation.report import run_benchmarks, set_earlier_aside, write_tables
+from srgan.evaluation.report import set_earlier_aside, write_tables
 from srgan.evaluation.strips import draw_strip, most_different
 
 METRICS = Protocol(4).metrics
@@ -38,15 +39,14 @@ def scores(four_pairs: Path, out: Path) -> pd.DataFrame:
     """Two methods on two folders, with the files that `run_benchmarks` writes."""
     methods = {"bicubic": bicubic(4), "sharp": sharpened}
     pairs = find_pairs(four_pairs, 4)
-    return run_benchmarks(methods, {"A": pairs[:2], "B": pairs[2:]}, 4, Protocol(4), out, strips=1)
+    return pd.DataFrame(run_benchmarks(methods, {"A": pairs[:2], "B": pairs[2:]}, 4, Protocol(4), out, strips=1))
 
 
 def test_a_name_that_is_not_utf8_is_escaped_in_the_tables(photographs: Path, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     shutil.copy(photographs / "coffee.png", tmp_path / name)
-    benchmarks = {"A": find_pairs(tmp_path, 4)}
-    scores = run_benchmarks({"bicubic": bicubic(4)}, benchmarks, 4, Protocol(4), tmp_path / "out", 0)
-    write_tables(scores, ["bicubic"], Protocol(4), tmp_path / "out")
+    rows = run_benchmarks({"bicubic": bicubic(4)}, {"A": find_pairs(tmp_path, 4)}, 4, Protocol(4), tmp_path / "out", 0)
+    write_tables(pd.DataFrame(rows), ["bicubic"], Protocol(4), tmp_path / "out")
     assert "A,caf\\xe9," in (tmp_path / "out" / "metrics.csv").read_text(encoding="utf-8")
 
 
@@ -152,7 +152,7 @@ def test_unscorable_images_stop_the_run_or_are_named_and_left_out(
         run_benchmarks(*arguments)
     (tmp_path / "some" / "text.png").write_text("no image")
     arguments[1]["some"] = find_pairs(tmp_path / "some", 4)
-    assert list(run_benchmarks(*arguments, skip_unscorable=True)["image"]) == ["large"]
+    assert [row["image"] for row in run_benchmarks(*arguments, skip_unscorable=True)] == ["large"]
     told = capsys.readouterr().err
     assert "stamp.png: can't be scored: SSIM needs 11 x 11 pixels, found 8 x 8; left out" in told
     assert "text.png" in told
@@ -164,7 +164,7 @@ def test_a_full_disk_while_pictures_are_written_in_the_background_is_an_error(
     def full(path: Path, image: object, **options: object) -> None:
         raise UserError(f"{path}: can't be written: No space left on device")
 
-    monkeypatch.setattr(report, "write_image", full)
+    monkeypatch.setattr(benchmarks, "write_image", full)
     with pytest.raises(UserError, match="No space left"):
         run_benchmarks({"bicubic": bicubic(4)}, {"A": find_pairs(four_pairs, 4)}, 4, Protocol(4), tmp_path, strips=0)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
-from skimage.filters import gaussian
 
 from srgan.common.fields import number
 from srgan.data.photo import Photo
@@ -49,6 +48,8 @@ class Blur:
     per_crop: ClassVar[bool] = False
 
     def __call__(self, hr: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
+        from skimage.filters import gaussian  # slow to import
+
         blurred = gaussian(hr, self.sigma, mode="reflect", preserve_range=True, channel_axis=2)
         return imresize(np.floor(blurred + 0.5).astype(np.uint8), 1 / scale)
 

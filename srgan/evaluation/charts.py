@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib import color_sequences
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from srgan.common.images import write_image
 from srgan.evaluation.metrics import Metric
@@ -13,24 +15,21 @@ from srgan.evaluation.metrics import Metric
 
 def draw_charts(scores: pd.DataFrame, metrics: Mapping[str, Metric], out: Path) -> None:
     """Draw each image's scores, one PNG per dataset: `out/charts/<dataset>.png`."""
-    matplotlib.use("Agg")
     for dataset, rows in scores.groupby("dataset", sort=False):
         _draw_chart(str(dataset), rows, metrics, out / "charts" / f"{dataset}.png")
 
 
 def _draw_chart(dataset: str, rows: pd.DataFrame, metrics: Mapping[str, Metric], target: Path) -> None:
-    from matplotlib import pyplot as plt
-
     count = rows["image"].nunique()
     named = count <= 30
     size = (min(7 + 0.25 * count, 13), 1 + 2.5 * len(metrics))
-    figure, axes = plt.subplots(len(metrics), figsize=size, sharex=True, layout="constrained", squeeze=False)
-    axes = axes[:, 0]
+    figure = Figure(size, layout="constrained")
+    axes = figure.subplots(len(metrics), sharex=True, squeeze=False)[:, 0]
     for axis, (name, metric) in zip(axes, metrics.items(), strict=True):
         table = rows.pivot(index="image", columns="method", values=name)[rows["method"].unique()]
         table = table.loc[rows["image"].unique()] if named else table.sort_values("bicubic")
         axis.vlines(range(count), table.min(axis=1), table.max(axis=1), color="0.8", zorder=1)
-        colors = iter(plt.color_sequences["tab10"] * len(table.columns))
+        colors = iter(color_sequences["tab10"] * len(table.columns))
         for method, values in table.items():
             color = {"nearest": "0.75", "bicubic": "0.45"}.get(method) or next(colors)
             label = f"{method}\n{metric.text(values.mean())}"
@@ -44,9 +43,7 @@ def _draw_chart(dataset: str, rows: pd.DataFrame, metrics: Mapping[str, Metric],
     else:
         axes[-1].set(xlabel=f"{count} images, each panel in the order of bicubic's scores", xticks=[])
     axes[0].set_title(dataset, loc="left", fontweight="bold")
-    figure.canvas.draw()
-    write_image(target, np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
-    plt.close(figure)
+    write_figure(target, figure)
 
 
 def draw_tradeoff(
@@ -66,13 +63,9 @@ def draw_tradeoff(
     perceptual = next((name for name in metrics if name.startswith("lpips")), None)
     if perceptual is None or "psnr" not in metrics:
         return None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     datasets = list(scores["dataset"].unique())
-    figure, axes = plt.subplots(
-        1, len(datasets), figsize=(1 + 4.5 * len(datasets), 4.5), layout="constrained", squeeze=False
-    )
+    figure = Figure((1 + 4.5 * len(datasets), 4.5), layout="constrained")
+    axes = figure.subplots(1, len(datasets), squeeze=False)
     means = scores.groupby(["dataset", "method"], sort=False)[["psnr", perceptual]].mean()
     for axis, dataset in zip(axes[0], datasets, strict=True):
         points = means.loc[dataset]
@@ -88,7 +81,12 @@ def draw_tradeoff(
         axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set(ylabel=f"{metrics[perceptual].title}: better to the eye below")
     target = out / "charts" / "perception-distortion.png"
-    figure.canvas.draw()
-    write_image(target, np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
-    plt.close(figure)
+    write_figure(target, figure)
     return target
+
+
+def write_figure(target: Path, figure: Figure) -> None:
+    """Draw a figure and write it with `write_image`."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    write_image(target, np.asarray(canvas.buffer_rgba())[..., :3].copy())

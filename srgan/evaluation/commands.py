@@ -1,16 +1,17 @@
 """The command line of `test.py` and `srgan test`."""
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 from srgan.common import parallel
 from srgan.common.errors import UserError, command
 from srgan.common.precision import select_device
 from srgan.data.pairs import match_pairs
-from srgan.evaluation.charts import draw_charts, draw_tradeoff
+from srgan.evaluation.benchmarks import run_benchmarks
 from srgan.evaluation.evaluate import load_benchmarks, load_methods
 from srgan.evaluation.metrics import DEFAULT_METRICS, Protocol, load_metrics
-from srgan.evaluation.report import run_benchmarks, set_earlier_aside, write_tables
 from srgan.evaluation.saved import SavedResults, parse_saved
 from srgan.evaluation.strips import INTERPOLATION
 from srgan.networks.foreign import OVERLAP
@@ -35,12 +36,21 @@ def test() -> None:
         if name in methods:
             raise UserError(f"--sr {name}: there is a method of this name already")
         methods[name] = SavedResults(folder, benchmarks)
-    scores = run_benchmarks(methods, benchmarks, scale, protocol, args.out, args.crops, args.skip_unscorable)
-    asked = [name for name in methods if name != "bicubic" or "bicubic" in args.weights]
+    with ThreadPoolExecutor(1) as background:
+        # pandas and matplotlib take half a second, which passes while the networks are at work.
+        background.submit(import_module, "srgan.evaluation.charts")
+        rows = run_benchmarks(methods, benchmarks, scale, protocol, args.out, args.crops, args.skip_unscorable)
     if parallel.is_main():
+        import pandas as pd
+
+        from srgan.evaluation.charts import draw_charts, draw_tradeoff
+        from srgan.evaluation.report import set_earlier_aside, write_tables
+
         earlier = set_earlier_aside(args.out)
         if earlier:
             print(f"tables and charts of the earlier run in {args.out}: moved to {earlier}\n")
+        asked = [name for name in methods if name != "bicubic" or "bicubic" in args.weights]
+        scores = pd.DataFrame(rows)
         print(write_tables(scores, asked, protocol, args.out), end="")
         draw_charts(scores, metrics, args.out)
         draw_tradeoff(scores, metrics, args.out, line)

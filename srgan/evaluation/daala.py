@@ -1,7 +1,6 @@
 """SSIM as the SRGAN paper's tables have it: that of the Daala video codec's tools."""
 
 import numpy as np
-from scipy.ndimage import correlate1d
 
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -15,6 +14,8 @@ def daala_ssim(image: np.ndarray, reference: np.ndarray) -> float:
     Args:
         image, reference: uint8 H x W x 3; compared on `daala_luminance`.
     """
+    from scipy.ndimage import correlate1d  # slow to import
+
     x, y = daala_luminance(image), daala_luminance(reference)
     kernel = _daala_kernel(sigma=1.5 / 256 * x.shape[0], longest=min(x.shape))
 

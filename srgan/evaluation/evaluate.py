@@ -63,35 +63,30 @@ def compare(
         UserError: a picture of `SavedResults` has another size than the HR image.
     """
     for pair in pairs:
-        yield score_pair(upscale_pair(methods, pair, scale), pair, protocol)
+        lr, hr = pair.read(scale)
+        yield score_pair(upscale_pair(methods, pair, lr, hr), pair, lr, hr, protocol)
 
 
-class Upscaled(NamedTuple):
-    """A pair and what each method makes of it; images are uint8 H x W x 3."""
-
-    lr: np.ndarray
-    hr: np.ndarray
-    sr: dict[str, np.ndarray]
-
-
-def upscale_pair(methods: Mapping[str, Method], pair: ImagePair, scale: int) -> Upscaled:
-    """The first half of `compare`, for one pair."""
-    lr, hr = pair.read(scale)
-    sr = {}
+def upscale_pair(
+    methods: Mapping[str, Method], pair: ImagePair, lr: np.ndarray, hr: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The first half of `compare`, for one pair: what each method makes of it, uint8 H x W x 3."""
+    images = {}
     for name, method in methods.items():
         if isinstance(method, SavedResults):
-            sr[name] = method.read(pair, hr.shape[:2])
+            images[name] = method.read(pair, hr.shape[:2])
         elif pair.is_grey:
             # As demo.py: a network's grey may be tinged, so its colours are not what is compared.
-            sr[name] = np.repeat(method(lr[..., 0])[..., None], 3, axis=2)
+            images[name] = np.repeat(method(lr[..., 0])[..., None], 3, axis=2)
         else:
-            sr[name] = method(lr)
-    return Upscaled(lr, hr, sr)
+            images[name] = method(lr)
+    return images
 
 
-def score_pair(upscaled: Upscaled, pair: ImagePair, protocol: Protocol) -> dict[str, Result]:
+def score_pair(
+    images: Mapping[str, np.ndarray], pair: ImagePair, lr: np.ndarray, hr: np.ndarray, protocol: Protocol
+) -> dict[str, Result]:
     """The second half of `compare`, which needs no method and may run beside the next pair's first."""
-    lr, hr, images = upscaled
     try:
         return {name: Result(pair.name, protocol.score(sr, hr), lr, sr, hr) for name, sr in images.items()}
     except ValueError as error:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from skimage.metrics import structural_similarity
 
 from srgan.common.errors import UserError
 from srgan.common.images import luminance
@@ -35,6 +34,8 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
     height, width = image.shape[:2]
     if min(height, width) < 11:
         raise ValueError(f"SSIM needs 11 x 11 pixels, found {width} x {height}")
+    from skimage.metrics import structural_similarity  # slow to import
+
     return float(
         structural_similarity(
             image.astype(np.float64),

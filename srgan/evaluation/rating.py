@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.stats import binomtest, wilcoxon
 
-from srgan.common.images import write_image
+from srgan.evaluation.charts import write_figure
 
 # Table 2 and, for SRGAN-VGG22, table 1 of Ledig et al. (2017): 26 raters, x4.
 PAPER = pd.DataFrame(
@@ -199,15 +199,11 @@ def compare_preferences(preferences: pd.DataFrame, methods: Sequence[str]) -> pd
 
 def draw_distribution(ratings: pd.DataFrame, target: Path) -> None:
     """Figure 5 of the paper: how often each method got each mark, a panel for each benchmark, means as red markers."""
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     methods = list(ratings["method"].unique())
     benchmarks = list(ratings["benchmark"].unique())
     size = (1.5 + max(0.9 * len(methods), 2.5) * len(benchmarks), 4.2)
-    figure, axes = plt.subplots(
-        1, len(benchmarks), figsize=size, sharey=True, squeeze=False, dpi=150, layout="constrained"
-    )
+    figure = Figure(size, dpi=150, layout="constrained")
+    axes = figure.subplots(1, len(benchmarks), sharey=True, squeeze=False)
     for axis, benchmark in zip(axes[0], benchmarks, strict=True):
         group = ratings[ratings["benchmark"] == benchmark]
         shares = pd.crosstab(group["rating"], group["method"], normalize="columns")
@@ -227,6 +223,4 @@ def draw_distribution(ratings: pd.DataFrame, target: Path) -> None:
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
     axes[0, 0].set(ylabel="mark", yticks=range(1, 6))
-    figure.canvas.draw()
-    write_image(target, np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
-    plt.close(figure)
+    write_figure(target, figure)

@@ -1,103 +1,15 @@
-"""What a benchmark run leaves behind: tables of scores, upscaled images and strips."""
+"""Tables of a benchmark run's scores."""
 
-import os
 import time
-from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from PIL import Image
-from tqdm import tqdm
 
-from srgan.common import parallel
-from srgan.common.errors import ImageError, UserError, warn
-from srgan.common.files import printable, whole_file, writing
-from srgan.common.images import write_image
-from srgan.data.pairs import ImagePair
-from srgan.evaluation.evaluate import Method, Upscaled, score_pair, upscale_pair
+from srgan.common.files import whole_file, writing
 from srgan.evaluation.metrics import Metric, Protocol, score_texts
-from srgan.evaluation.strips import draw_strip
 
-MOST_WAITING = 4  # images between the networks and the disk
 TABLES = ("metrics.csv", "summary.csv", "summary.md")
-
-
-def run_benchmarks(
-    methods: Mapping[str, Method],
-    benchmarks: Mapping[str, Sequence[ImagePair]],
-    scale: int,
-    protocol: Protocol,
-    out: Path,
-    strips: int | None = None,
-    skip_unscorable: bool = False,
-) -> pd.DataFrame:
-    """Score all methods on all images, and save the upscaled images and the strips.
-
-    A few images are in memory at a time. Several processes share the images, and each returns all scores.
-
-    Writes `out/images/<method>/<benchmark>/<image>.png` and `out/strips/<benchmark>/<image>.png`.
-
-    Args:
-        strips: how many images of each benchmark get a strip; None for all.
-        skip_unscorable: warn of an image that can't be read or scored, and leave it out.
-
-    Returns:
-        One row per image and method: method, dataset, image, and a column per metric.
-
-    Raises:
-        UserError: an image can't be read, scored or written, or none is left.
-    """
-    rows: list[tuple] = []
-    images = [(dataset, i, pair) for dataset, pairs in benchmarks.items() for i, pair in enumerate(pairs)]
-    progress = tqdm(parallel.shard(images), unit="image", disable=None)
-    waiting: deque[Future] = deque()
-
-    def finish(dataset: str, pair: ImagePair, upscaled: Upscaled, with_strip: bool) -> list[tuple]:
-        results = score_pair(upscaled, pair, protocol)
-        for method, result in results.items():
-            _write(out / "images" / method / dataset / f"{pair.name}.png", result.sr)
-        if with_strip:
-            _write(out / "strips" / dataset / f"{pair.name}.png", draw_strip(results, scale, protocol.metrics))
-        return [(method, dataset, printable(pair.name), *result.scores.values()) for method, result in results.items()]
-
-    # Scores and files are made in the background, while the networks are at the next image.
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for dataset, i, pair in progress:
-            progress.set_description(dataset)
-            with _unscorable(skip_unscorable):
-                upscaled = upscale_pair(methods, pair, scale)
-                waiting.append(pool.submit(finish, dataset, pair, upscaled, strips is None or i < strips))
-            if len(waiting) > MOST_WAITING:
-                with _unscorable(skip_unscorable):
-                    rows += waiting.popleft().result()
-        for job in waiting:
-            with _unscorable(skip_unscorable):
-                rows += job.result()
-    rows = parallel.gather(rows)
-    if not rows:
-        raise UserError("no image could be scored")
-    rows.sort(key=lambda row: list(methods).index(row[0]))
-    return pd.DataFrame(rows, columns=["method", "dataset", "image", *protocol.metrics])
-
-
-def _write(path: Path, image: np.ndarray | Image.Image) -> None:
-    # A tenth larger than as Pillow compresses by default, in a quarter of the time.
-    write_image(path, image, compress_level=1)
-
-
-@contextmanager
-def _unscorable(skip: bool) -> Iterator[None]:
-    """Warn of an image that can't be read or scored, or stop."""
-    try:
-        yield
-    except ImageError as error:
-        if not skip:
-            raise UserError(f"{error}; --skip-unscorable leaves such images out") from error
-        warn(f"{error}; left out")
 
 
 def set_earlier_aside(out: Path) -> Path | None:
@@ -118,7 +30,7 @@ def write_tables(scores: pd.DataFrame, asked: Collection[str], protocol: Protoco
     """Write `metrics.csv`, `summary.csv` and `summary.md` into `out`.
 
     Args:
-        scores: what `run_benchmarks` returns.
+        scores: a row for each of those that `run_benchmarks` returns.
         asked: the methods that go into the CSV files; with several, `method` is their first column.
 
     Returns:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -104,5 +103,7 @@ def _shortened(name: str, width: int) -> str:
 
 @cache
 def _font(size: int, weight: str = "") -> ImageFont.FreeTypeFont:
+    from matplotlib import get_data_path  # slow to import
+
     name = "DejaVuSans-Bold.ttf" if weight else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
+    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / name), size)

@@ -189,10 +189,7 @@ def read_rows(log: Path) -> list[dict[str, str]]:
 
 def draw_curves(log: Path, target: Path, metrics: Mapping[str, Metric], bicubic: Mapping[str, float]) -> None:
     """Draw a run's CSV log as a PNG; `bicubic` holds bicubic upscaling's scores of the validation images, by metric."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     rows = pd.read_csv(log).set_index("iteration")
     losses = [name for name in ("content", "adversarial", "discriminator") if name in rows]
@@ -203,7 +200,8 @@ def draw_curves(log: Path, target: Path, metrics: Mapping[str, Metric], bicubic:
     titles |= {name: f"validation {metric.title}" for name, metric in metrics.items()}
     columns = (len(panels) + 1) // 2 if len(panels) > 3 else len(panels)
     lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.2 * lines), squeeze=False)
+    figure = Figure((4.6 * columns, 3.2 * lines))
+    axes = figure.subplots(lines, columns, squeeze=False)
     for axis, names in zip(axes.flat, panels, strict=False):
         for name in names:
             values = rows[name].dropna()
@@ -223,7 +221,6 @@ def draw_curves(log: Path, target: Path, metrics: Mapping[str, Metric], bicubic:
     figure.tight_layout()
     with whole_file(target) as part:
         figure.savefig(part, dpi=110)
-    plt.close(figure)
 
 
 def score_limits(scores: pd.Series, bicubic: float) -> tuple[float, float]:
