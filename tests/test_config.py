@@ -163,6 +163,13 @@ def test_phase_windows_that_do_not_fit(tmp_path: Path) -> None:
         load_config(AdversarialConfig, path)
 
 
+def test_spectra_of_crops_that_are_too_small(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\ninit: y\ndata: {crop: 16}\nloss: {spectrum_weight: 0.01}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"spectrum_weight: takes a data.crop of 32 or more, found 16"):
+        load_config(AdversarialConfig, path)
+
+
 def test_config_without_init_is_pretrain_pys(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("name: x\n")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from srgan.networks.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss, phase_loss
+from srgan.networks.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss, phase_loss, spectrum_loss
 
 
 def test_pixel_losses_by_hand() -> None:
@@ -63,3 +63,27 @@ def test_phase_loss_is_the_square_of_a_tint_and_blind_to_noise() -> None:
     # The mean of 24 x 24 values of variance 1 has a variance of 1 / 576.
     noise = torch.randn(64, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     assert phase_loss(noise, torch.zeros_like(noise), 4).item() == pytest.approx(1 / 576, rel=0.05)
+
+
+def test_spectrum_loss_is_the_logarithm_of_the_power() -> None:
+    """Twice the amplitude is four times the power, everywhere: log 4."""
+    noise = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert spectrum_loss(2 * noise, noise).item() == pytest.approx(math.log(4), rel=1e-3)
+
+
+def test_spectrum_loss_leaves_the_phases_free() -> None:
+    """Of a wave, all but its power is the same when it is moved; a blurred one, and a finer one, are told."""
+    x = torch.arange(64.0)
+    wave = 0.2 * torch.cos(2 * torch.pi * x / 8).expand(1, 3, 64, 64)
+    moved = 0.2 * torch.sin(2 * torch.pi * x / 8).expand(1, 3, 64, 64)
+    finer = 0.2 * torch.cos(2 * torch.pi * x / 4).expand(1, 3, 64, 64)
+    assert spectrum_loss(moved, wave).item() == pytest.approx(0, abs=1e-4)
+    assert spectrum_loss(0.1 * wave, wave).item() > 0.1
+    assert spectrum_loss(finer, wave).item() > 0.1
+    assert spectrum_loss(wave.mT, wave).item() > 0.1
+
+
+def test_spectrum_loss_of_flat_crops_has_gradients() -> None:
+    sr = torch.zeros(1, 3, 32, 32, requires_grad=True)
+    spectrum_loss(sr, torch.zeros(1, 3, 32, 32)).backward()
+    assert sr.grad.isfinite().all()

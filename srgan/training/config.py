@@ -13,7 +13,7 @@ from srgan.data.degrade import BICUBIC, AnyDegradation
 from srgan.data.layouts import PairFolders
 from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
 from srgan.networks.architectures import ARCHITECTURES
-from srgan.networks.losses import PIXEL_LOSSES
+from srgan.networks.losses import PIXEL_LOSSES, SPECTRUM_WINDOW
 from srgan.training.parsing import apply_override, build, differences, dotted_keys, read_yaml, to_dict
 
 Config = TypeVar("Config", bound="PretrainConfig")
@@ -83,6 +83,7 @@ class AdversarialLoss(Loss):
     pixel_weight: float = number(0.0, low=0)  # of the pixels' mean absolute error, against tints; the paper has none
     phase_weight: float = number(0.0, low=0)  # of `phase_loss`, against checkerboards; the paper has none
     phase_window: int = number(0, low=0)  # side of its windows in HR pixels; 0: the whole crop
+    spectrum_weight: float = number(0.0, low=0)  # of `spectrum_loss`, for texture as strong as the original's
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,10 @@ class AdversarialConfig(PretrainConfig):
             raise UserError(
                 f"loss.phase_window: expected a multiple of the scale {scale} that divides data.crop "
                 f"({self.data.crop}), found {window}"
+            )
+        if self.loss.spectrum_weight and self.data.crop < SPECTRUM_WINDOW:
+            raise UserError(
+                f"loss.spectrum_weight: takes a data.crop of {SPECTRUM_WINDOW} or more, found {self.data.crop}"
             )
 
 

@@ -21,6 +21,7 @@ from srgan.networks.losses import (
     content_loss,
     discriminator_loss,
     phase_loss,
+    spectrum_loss,
 )
 from srgan.networks.weights import load_generator
 from srgan.training.config import AdversarialConfig, PretrainConfig, Runtime
@@ -202,15 +203,17 @@ class AdversarialStage(PretrainStage):
         return {name: torch.stack(values).mean() for name, values in logged.items()}
 
     def _regularisation(self, sr: Tensor, hr: Tensor) -> Tensor | float:
-        """Pixel and phase terms against tints and checkerboards, to which VGG's features are nearly blind.
+        """Terms against tints, checkerboards and missing texture, to which VGG's features are nearly blind.
 
-        The paper has neither. The mean absolute error is that of ESRGAN (Wang et al. 2018, equation 3).
+        The paper has none of them. The mean absolute error is that of ESRGAN (Wang et al. 2018, equation 3).
         """
         config, terms = self.config.loss, 0.0
         if config.pixel_weight:
             terms = config.pixel_weight * PixelLoss("l1")(sr, hr)
         if config.phase_weight:
             terms = terms + config.phase_weight * phase_loss(sr, hr, self.generator.scale, config.phase_window)
+        if config.spectrum_weight:
+            terms = terms + config.spectrum_weight * spectrum_loss(sr, hr)
         return terms
 
     def set_learning_rate(self, iteration: int) -> float:
