@@ -12,6 +12,7 @@ from srgan.data.pairs import find_pairs
 from srgan.evaluation.evaluate import bicubic, evaluate, mean_scores
 from srgan.evaluation.grid import grid_deviation, local_grid_deviation
 from srgan.evaluation.metrics import Protocol, load_metrics, metric_name
+from srgan.evaluation.spectrum import spectral_distance
 
 
 def test_unknown_metrics_are_named() -> None:
@@ -89,3 +90,13 @@ def test_local_grid_deviation_finds_the_worst_windows() -> None:
     assert local_grid_deviation(image, reference, 4) == pytest.approx(0.2)
     # A picture smaller than a window is one.
     assert local_grid_deviation(image[70:100, 256:], reference[70:100, 256:], 4) == pytest.approx(2)
+
+
+def test_spectral_distance_in_decibels(astronaut: np.ndarray) -> None:
+    """Noise of twice the amplitude is 20 log10(2) away in every band; a shift by a pixel is nearer than a blur."""
+    noise = np.random.default_rng(0).normal(0, 20, (128, 96))
+    assert spectral_distance(128 + 2 * noise, 128 + noise) == pytest.approx(6.02, abs=0.03)
+    moved, blurred = np.roll(astronaut, 1, axis=0), gaussian_filter(astronaut, (1, 1, 0))
+    assert 2 * spectral_distance(moved, astronaut) < spectral_distance(blurred, astronaut)
+    with pytest.raises(ValueError, match="spectra need 32 x 32 pixels, found 40 x 31"):
+        spectral_distance(astronaut[:31, :40], astronaut[:31, :40])

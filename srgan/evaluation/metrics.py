@@ -12,6 +12,7 @@ from srgan.common.images import luminance
 from srgan.evaluation.daala import daala_ssim
 from srgan.evaluation.grid import grid_deviation, local_grid_deviation
 from srgan.evaluation.perceptual import LPIPS, VGGDistance
+from srgan.evaluation.spectrum import spectral_distance
 
 DEFAULT_METRICS = ("psnr", "ssim")
 
@@ -100,6 +101,14 @@ def pixel_metrics(scale: int) -> dict[str, Metric]:
             partial(local_grid_deviation, period=scale),
             f"{phases} of a 64x64 window, 90th percentile over the windows",
             **error,
+        ),
+        "spectrum": Metric(
+            "spectrum",
+            spectral_distance,
+            "mean log-spectral distance of 32x32 windows",
+            unit="dB",
+            digits=2,
+            higher_is_better=False,
         ),
     }
 
