@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srgan.networks.losses import SPECTRUM_WINDOW, spectrum_loss
+from srgan.networks.losses import SPECTRUM_WINDOW, log_spectral_distance
 
 
 def spectral_distance(image: np.ndarray, reference: np.ndarray) -> float:
-    """The mean log-spectral distance of all windows and bands of `spectrum_loss`, in dB.
+    """`log_spectral_distance` in dB.
 
     A blurred patch has too little power, a weave too much in its band: both count. A picture that is moved, or another
     piece of the same texture, is near.
@@ -25,7 +25,7 @@ def spectral_distance(image: np.ndarray, reference: np.ndarray) -> float:
     if min(height, width) < SPECTRUM_WINDOW:
         raise ValueError(f"spectra need {SPECTRUM_WINDOW} x {SPECTRUM_WINDOW} pixels, found {width} x {height}")
     with torch.inference_mode():
-        return spectrum_loss(_planes(image), _planes(reference)).item() * 10 / math.log(10)
+        return log_spectral_distance(_planes(image), _planes(reference)).item() * 10 / math.log(10)
 
 
 def _planes(image: np.ndarray) -> Tensor:

@@ -104,14 +104,27 @@ def spectrum_loss(sr: Tensor, hr: Tensor) -> Tensor:
     """How far the local power spectra are apart: N x 3 x H x W, in [-1, 1] -> scalar, the mean difference in nepers.
 
     It asks for texture as strong, as fine and in the direction of the original's, and not where its lines are: phases
-    are free. So a blurred patch has a price, and so has a weave that the original doesn't have. (Losses of whole crops'
-    spectra: Durall et al. 2020, Fuoli et al. 2021.)
+    are free. So a blurred patch has a price, and so has a weave that the original doesn't have. The mean of
+    `log_spectral_distance` over Y, Cb and Cr, since R, G and B could have the right power each and speckle together.
+    """
+    return log_spectral_distance(_ycbcr(sr.float()), _ycbcr(hr))
 
-    From windows of 32 x 32 under a Hann taper, which overlap by half: |log P(sr) - log P(hr)|, where P is the mean
-    power of 3 x 3 neighbouring frequencies, plus that of noise of one grey level, below which nothing is seen.
+
+def log_spectral_distance(a: Tensor, b: Tensor) -> Tensor:
+    """The mean of |log P(a) - log P(b)|, in nepers; N x C x H x W, fp32, -1 and 1 standing for 0 and 255 -> scalar.
+
+    P is the power of a window of 32 x 32 under a Hann taper (they overlap by half), the mean of 3 x 3 neighbouring
+    frequencies, plus that of noise of one grey level, below which nothing is seen. (Losses of whole crops' spectra:
+    Durall et al. 2020, Fuoli et al. 2021.)
     """
     noise = (2 / 255) ** 2
-    return F.l1_loss((_local_spectra(sr.float()) + noise).log(), (_local_spectra(hr) + noise).log())
+    return F.l1_loss((_local_spectra(a) + noise).log(), (_local_spectra(b) + noise).log())
+
+
+def _ycbcr(rgb: Tensor) -> Tensor:
+    """JPEG's (BT.601, full range), Cb and Cr around 0."""
+    matrix = rgb.new_tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+    return torch.einsum("ij,njhw->nihw", matrix, rgb)
 
 
 def _local_spectra(images: Tensor) -> Tensor:
