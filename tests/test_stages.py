@@ -14,7 +14,7 @@ from srgan.common.errors import UserError
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
-from srgan.networks.losses import content_loss, pixel_sized_factor
+from srgan.networks.losses import content_loss, pixel_sized_factor, spectrum_loss
 from srgan.networks.vgg import VGGFeatures
 from srgan.networks.weights import load_generator, save_weights
 from srgan.training.config import AdversarialConfig, PretrainConfig, parse
@@ -114,15 +114,16 @@ def test_adversarial_weight_is_what_the_generator_feels(weights: Path) -> None:
 
 
 def test_restraints_are_what_the_generator_feels(weights: Path) -> None:
-    """Without the adversary a step is that of the written-out sum: MSE + 0.1 MAE + 10 phase."""
-    loss = {"adversarial_weight": 0.0, "pixel_weight": 0.1, "phase_weight": 10.0}
+    """Without the adversary a step is that of the written-out sum: MSE + 0.1 MAE + 10 phase + 0.05 spectrum."""
+    loss = {"adversarial_weight": 0.0, "pixel_weight": 0.1, "phase_weight": 10.0, "spectrum_weight": 0.05}
     stage, (lr, hr) = adversarial_stage(weights, loss=loss, optimizer={"lr": 1e-4}), batch()
     plain = copy.deepcopy(stage.generator)
     optimizer = torch.optim.Adam(plain.parameters(), 1e-4)
     stage.step(lr, hr)
     sr = plain(lr)
     error = (sr - hr).view(4, 3, 8, 4, 8, 4)
-    (error.square().mean() + 0.1 * error.abs().mean() + 10 * error.mean((2, 4)).square().mean()).backward()
+    others = error.square().mean() + 0.1 * error.abs().mean() + 10 * error.mean((2, 4)).square().mean()
+    (others + 0.05 * spectrum_loss(sr, hr)).backward()
     optimizer.step()
     for a, b in zip(stage.generator.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(a, b)
