@@ -1,6 +1,7 @@
 """Where the tests find real images (scikit-image's own, and the benchmarks where they are), and networks."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
 
 REPOSITORY = Path(__file__).parent.parent
+
+# Of a background job (`nohup pytest &`) it is ignored, and the processes that the tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _existing(*candidates: str) -> Path:
