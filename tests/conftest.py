@@ -19,8 +19,10 @@ from srgan.networks.generator import Generator
 
 REPOSITORY = Path(__file__).parent.parent
 
-# Of a background job (`nohup pytest &`) it is ignored, and the processes that the tests interrupt would inherit that.
+# A background job (`nohup pytest &`) has them ignored, and the processes that the tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _existing(*candidates: str) -> Path:
