@@ -19,6 +19,7 @@ from srgan.data.photo import (
     convolve,
     gaussian_kernel,
     jpeg,
+    random_quality,
     resize,
     to_uint8,
     webp,
@@ -137,6 +138,16 @@ def test_blocks_begin_where_the_offset_says(ramp: np.ndarray) -> None:
         rows, columns = (set(np.flatnonzero(np.abs(np.diff(coded, axis=a)).max(axis=1 - a)) + 1) for a in (0, 1))
         assert columns and columns <= set(range(8 - left, 64, 8))
         assert rows <= set(range(8 - top, 64, 8))
+
+
+def test_qualities_are_even_in_the_logarithm_of_their_steps() -> None:
+    """From 50 to 95 the step falls to a tenth, from 50 to 75 to a half: log 2 / log 10 of them are below 75."""
+    generator = rng()
+    qualities = [random_quality((50, 95), generator) for _ in range(4000)]
+    assert (min(qualities), max(qualities)) == (50, 95)
+    assert np.mean([quality < 75 for quality in qualities]) == pytest.approx(math.log10(2), abs=0.03)
+    for ends in (1, 25, 100):
+        assert random_quality((ends, ends), generator) == ends
 
 
 def test_compression_costs_less_at_higher_quality(astronaut: np.ndarray) -> None:

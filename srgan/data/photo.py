@@ -35,7 +35,8 @@ def _probability(default: float) -> float:
 class Photo:
     """Blur, reduction, noise and compression, each with a probability and random parameters.
 
-    Intervals [low, high] are those of uniform distributions.
+    Intervals [low, high] are those of uniform distributions; of the compression it is the logarithm of its step that is
+    uniform (`random_quality`).
     """
 
     name: Literal["photo"] = "photo"
@@ -102,10 +103,10 @@ class Photo:
     def _compressed(self, lr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if rng.random() < self.jpeg:
             for _ in range(1 + (rng.random() < self.twice)):
-                quality = int(rng.integers(*self.jpeg_quality, endpoint=True))
+                quality = random_quality(self.jpeg_quality, rng)
                 lr = jpeg(lr, quality, rng.choice(SUBSAMPLING, p=(0.7, 0.15, 0.15)), tuple(rng.integers(8, size=2)))
         elif rng.random() < self.webp:
-            lr = webp(lr, int(rng.integers(*self.jpeg_quality, endpoint=True)))
+            lr = webp(lr, random_quality(self.jpeg_quality, rng))
         return lr
 
 
@@ -154,6 +155,18 @@ def add_poisson_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.rando
     # N photons have a noise of sqrt(N).
     photons = (255 / sigma) ** 2
     return to_uint8(image + rng.poisson(signal / 255 * photons) * (255 / photons) - signal)
+
+
+def random_quality(interval: tuple[int, ...], rng: np.random.Generator) -> int:
+    """A quality within [low, high], 1 to 100, whose quantisation step is uniform in its logarithm.
+
+    By libjpeg's rule (jpeg_quality_scaling) the step at 95 is a fifth of that at 75 and a tenth of that at 50. Drawn
+    evenly, qualities would hardly ever be those of cameras.
+    """
+    # Percent of Annex K's tables; at 100 each step is 1, about 1 percent of them.
+    low, high = (math.log(max(5000 / q if q < 50 else 200 - 2 * q, 1)) for q in interval)
+    percent = math.exp(rng.uniform(high, low))
+    return round(5000 / percent if percent > 100 else 100 - percent / 2)
 
 
 def jpeg(image: np.ndarray, quality: int, subsampling: str = "4:2:0", offset: tuple[int, int] = (0, 0)) -> np.ndarray:
