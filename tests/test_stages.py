@@ -192,6 +192,15 @@ def test_init_of_another_size_names_what_differs(weights: Path) -> None:
         adversarial_stage(weights, generator={"blocks": 3, "channels": 8})
 
 
+def test_init_of_another_scale_gives_what_it_has(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of a network for x2 is in one for x4; that has a second shuffle."""
+    trained = load_generator(weights).state_dict()
+    smaller = pretrain_stage(init=str(weights), generator={"scale": 2, "blocks": 1, "channels": 8}).generator
+    assert "init is a network for x4: 30 of the 30 tensors of that for x2" in capsys.readouterr().err
+    assert smaller.scale == 2
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in smaller.state_dict().items())
+
+
 def test_bf16_takes_the_same_way(weights: Path) -> None:
     """bf16 rounds to 8 bits of mantissa; the losses of a few steps stay within a few percent of fp32's."""
     pair = batch()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from srgan.common import parallel
-from srgan.common.errors import UserError
+from srgan.common.errors import UserError, warn
 from srgan.common.precision import Precision, keep_freed_memory
 from srgan.networks.architectures import Network, build, describe_network
 from srgan.networks.discriminator import Discriminator
@@ -242,10 +242,10 @@ class AdversarialStage(PretrainStage):
 
 
 def initial_generator(config: PretrainConfig) -> Network:
-    """The generator of `init`, or an untrained one.
+    """The generator of `init`, or an untrained one. One of another scale gives all tensors but those of its upsampling.
 
     Raises:
-        UserError: nothing at `init`, or a generator of another shape than the config's.
+        UserError: nothing at `init`, or a generator that differs from the config's in more than its scale.
     """
     shape = config.generator
     if not config.init:
@@ -255,12 +255,24 @@ def initial_generator(config: PretrainConfig) -> Network:
             f"init: expected a generator's weights or run folder, found nothing at {config.init}; "
             "run pretrain.py first, or take init=weights/srresnet_x4.safetensors"
         )
-    generator = load_generator(Path(config.init))
-    for name, found in describe_network(generator).items():
-        if found != getattr(shape, name):
+    trained = load_generator(Path(config.init))
+    for name, found in describe_network(trained).items():
+        if name != "scale" and found != getattr(shape, name):
             raise UserError(
                 f"init: {config.init} has {name} {found}, the config says generator.{name}: {getattr(shape, name)}"
             )
+    return trained if trained.scale == shape.scale else _rescaled(trained, build(**asdict(shape)))
+
+
+def _rescaled(trained: Network, generator: Network) -> Network:
+    """A generator of another scale that begins with the tensors that it shares with a trained one."""
+    theirs, ours = trained.state_dict(), generator.state_dict()
+    shared = {name: theirs[name] for name in ours if name in theirs and theirs[name].shape == ours[name].shape}
+    warn(
+        f"init is a network for x{trained.scale}: {len(shared)} of the {len(ours)} tensors of that for "
+        f"x{generator.scale} begin with its values"
+    )
+    generator.load_state_dict(shared, strict=False)
     return generator
 
 
