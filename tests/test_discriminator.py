@@ -62,3 +62,16 @@ def test_spectral_norm_in_place_of_batch_norm() -> None:
     assert len(convolutions) == 7
     for conv in convolutions:
         assert torch.linalg.matrix_norm(conv.weight.flatten(1), ord=2).item() == pytest.approx(1, rel=0.05)
+
+
+def test_patch_head_judges_by_place() -> None:
+    """A logit for each 6 x 6 squares of 16 x 16, by what lies within 61 pixels: strides of 2 behind k3 convolutions."""
+    discriminator = Discriminator(norm="spectral", head="patch").eval()
+    image = torch.rand(2, 3, 96, 96)
+    logits = discriminator(image)
+    assert logits.shape == (2, 36)
+    image[..., 48:, 48:] = 0
+    changed = (discriminator(image) != logits).unflatten(1, (6, 6)).all(0)
+    assert changed[3:, 3:].all()
+    assert not changed[0].any()
+    assert not changed[:, 0].any()

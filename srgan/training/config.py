@@ -114,9 +114,10 @@ class AdversarialOptimizer(Optimizer):
 
 @dataclass(frozen=True)
 class DiscriminatorShape:
-    """The discriminator, with the paper's batch norm, or spectral normalisation, which is more stable."""
+    """The discriminator: its normalisation, of which the spectral one is more stable, and its head."""
 
     norm: Literal["batch", "spectral"] = "batch"
+    head: Literal["dense", "patch"] = "dense"
 
 
 @dataclass(frozen=True)

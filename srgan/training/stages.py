@@ -151,7 +151,7 @@ class AdversarialStage(PretrainStage):
 
     def __init__(self, config: AdversarialConfig, device: torch.device, *, resuming: bool = False) -> None:
         super().__init__(config, device, resuming=resuming)
-        self.discriminator = Discriminator(config.data.crop, config.discriminator.norm)
+        self.discriminator = Discriminator(config.data.crop, **asdict(config.discriminator))
         self.discriminator.to(device, memory_format=torch.channels_last).train()
         self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)
         # In fp16 the two losses, whose gradients differ by orders of magnitude, each find their own scale.
