@@ -18,12 +18,13 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.rand(4, 3, 8, 8), torch.rand(4, 3, 32, 32) * 2 - 1
 
 
-@pytest.mark.filterwarnings("ignore:vgg11. random weights")
+@pytest.mark.filterwarnings("ignore:vgg31. random weights")
 def test_compiled_adversarial_steps_are_the_eager_ones(
     tmp_path: Path, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Losses of three steps to 1e-4, at rates that differ; nothing is compiled again after the first step."""
-    loss = {"content": "vgg11", "vgg_weights": "random", "pixel_weight": 0.1, "phase_weight": 1, "spectrum_weight": 0.1}
+    loss = {"content": "vgg31", "vgg_weights": "random", "texture_weight": 0.1}
+    loss |= {"pixel_weight": 0.1, "phase_weight": 1, "spectrum_weight": 0.1}
     path = write_config(tmp_path, tmp_path, "train", loss=loss)
     counter = CompileCounterWithBackend("aot_eager")
     monkeypatch.setattr(stages, "compile_network", lambda network: network.compile(backend=counter))

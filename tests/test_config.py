@@ -154,6 +154,24 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
         load_config(PretrainConfig, tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("loss: {texture_weight: 1}", r"loss\.texture_weight: takes loss\.content vgg31 or a later layer, found mse"),
+        ("loss: {texture_weight: 1, content: vgg22}", "texture_weight: .* found vgg22"),
+        (
+            "loss: {texture_weight: 1, content: vgg31}\ndata: {crop: 40}",
+            r"data\.crop: .* multiple of the texture loss's window \(16\), found 40",
+        ),
+    ],
+)
+def test_what_the_texture_loss_asks_for(tmp_path: Path, keys: str, message: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"name: x\n{keys}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        load_config(PretrainConfig, path)
+
+
 def test_phase_windows_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("name: x\ninit: y\nloss: {phase_window: 40}\n", encoding="utf-8")

@@ -4,9 +4,17 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from srgan.networks.losses import PixelLoss, VGGLoss, adversarial_loss, discriminator_loss, phase_loss, spectrum_loss
+from srgan.networks.losses import (
+    PixelLoss,
+    VGGLoss,
+    adversarial_loss,
+    discriminator_loss,
+    phase_loss,
+    spectrum_loss,
+    texture_loss,
+)
 
 
 def test_pixel_losses_by_hand() -> None:
@@ -17,7 +25,7 @@ def test_pixel_losses_by_hand() -> None:
 
 def test_vgg_loss_is_the_scaled_mse_of_features() -> None:
     doubled = nn.Module()
-    doubled.forward = lambda image: 2 * image
+    doubled.activations = lambda image: [image, 2 * image]
     sr, hr = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     assert VGGLoss(doubled, factor=0.006)(sr, hr) == pytest.approx(0.006 * 4)
 
@@ -95,3 +103,38 @@ def test_spectrum_loss_of_flat_crops_has_gradients() -> None:
     sr = torch.zeros(1, 3, 32, 32, requires_grad=True)
     spectrum_loss(sr, torch.zeros(1, 3, 32, 32)).backward()
     assert sr.grad.isfinite().all()
+
+
+def activations(seed: int) -> list[Tensor]:
+    """Noise of the shapes of phi_{1,1} to phi_{3,1} of two crops of 32 x 32."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [(64, 32), (64, 32), (128, 16), (128, 16), (256, 8)]
+    return [torch.rand(2, channels, side, side, generator=generator) for channels, side in shapes]
+
+
+def test_texture_loss_is_that_of_gram_matrices() -> None:
+    """The plain version: window by window, the matrix of all features' products."""
+    sr, hr = activations(0), activations(1)
+
+    def grams(features: Tensor, side: int) -> Tensor:
+        corners = [(y, x) for y in range(0, features.shape[2], side) for x in range(0, features.shape[3], side)]
+        windows = [features[..., y : y + side, x : x + side] for y, x in corners]
+        return torch.stack([torch.einsum("nchw,ndhw->ncd", window, window) for window in windows])
+
+    pairs = [(grams(sr[i], side), grams(hr[i], side)) for i, side in ((0, 16), (2, 8), (4, 4))]
+    expected = sum((a - b).square().sum() / b.square().sum() for a, b in pairs) / 3
+    assert texture_loss(sr, hr).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_texture_loss_of_twice_the_features() -> None:
+    """Gram matrices four times as large: (4 - 1)^2."""
+    hr = activations(0)
+    assert texture_loss([2 * features for features in hr], hr).item() == pytest.approx(9, rel=1e-4)
+
+
+def test_texture_loss_leaves_places_in_a_window_free() -> None:
+    """A pattern may move within its window; moved by half a window it is another's in part."""
+    hr = activations(0)
+    moved = [features.unflatten(2, (2, -1)).flip(3).flatten(2, 3) for features in hr]
+    assert texture_loss(moved, hr).item() == pytest.approx(0, abs=1e-5)
+    assert texture_loss([f.roll(f.shape[2] // 4, 2) for f in hr], hr).item() > 1e-3

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from srgan.common.errors import warn
 from srgan.common.images import hr_tensor
 from srgan.data.resize import imresize
-from srgan.networks.vgg import VGGFeatures
+from srgan.networks.vgg import CONVOLUTIONS, VGGFeatures
 
 SPECTRUM_WINDOW = 32  # pixels
+TEXTURE_WINDOW = 16
 
 
 class PixelLoss(nn.Module):
@@ -31,16 +32,51 @@ class VGGLoss(nn.Module):
     """Mean squared error of VGG features times a factor (equation 5); images N x 3 x H x W in [-1, 1] -> scalar.
 
     The factor brings the loss to the size of the pixel MSE: 0.006 = (1/12.75)^2 for VGG54 (section 3.2).
+
+    Args:
+        texture_weight: of `texture_loss`, which is added; with 0, H and W may be any.
     """
 
-    def __init__(self, features: nn.Module, factor: float) -> None:
+    def __init__(self, features: VGGFeatures, factor: float, texture_weight: float = 0.0) -> None:
         super().__init__()
         self.features = features
         self.factor = factor
+        self.texture_weight = texture_weight
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        ours, theirs = self.features.activations(sr), self.features.activations(hr)
         # The squares of features of several hundreds are summed in fp32, whatever they were computed in.
-        return self.factor * F.mse_loss(self.features(sr).float(), self.features(hr).float())
+        loss = self.factor * F.mse_loss(ours[-1].float(), theirs[-1].float())
+        return loss + self.texture_weight * texture_loss(ours, theirs) if self.texture_weight else loss
+
+
+def texture_loss(sr: list[Tensor], hr: list[Tensor]) -> Tensor:
+    """How far textures are apart: `VGGFeatures.activations` of both, up to phi_{3,1} or further -> scalar.
+
+    The squared difference of Gram matrices, which features go together how strongly (Gatys et al. 2015), in windows of
+    16 x 16 pixels (Sajjadi et al. 2017, section 4.2.3): where in its window a pattern lies is free. Of phi_{1,1},
+    phi_{2,1} and phi_{3,1}, each relative to the squares of the batch's originals, whatever its features' size.
+    """
+    distances = [_gram_distance(_windows(sr, block), _windows(hr, block)) for block in range(3)]
+    return torch.stack(distances).mean()
+
+
+def _windows(activations: list[Tensor], block: int) -> Tensor:
+    """phi_{block+1,1} in windows of 16 x 16 pixels: N*H/16*W/16 x C x n, of n positions each, in fp32."""
+    features, side = activations[sum(CONVOLUTIONS[:block])].float(), TEXTURE_WINDOW >> block
+    windows = features.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # N x C x H/s x s x W/s x s
+    return windows.permute(0, 2, 4, 1, 3, 5).flatten(4).flatten(0, 2)
+
+
+def _gram_distance(a: Tensor, b: Tensor) -> Tensor:
+    """|A A' - B B'|^2 / |B B'|^2 in Frobenius norms, summed over M matrices; M x C x n each -> scalar."""
+    with torch.autocast(a.device.type, enabled=False):  # fp16 ends at the square of 256
+        if a.shape[1] <= a.shape[2]:
+            gram = b @ b.mT
+            return (a @ a.mT - gram).square().sum() / gram.square().sum()
+        # n x n matrices have the same norms: |A A'| = |A' A|, and the product of A A' and B B' is |A' B|^2.
+        size = (b.mT @ b).square().sum()
+        return ((a.mT @ a).square().sum() - 2 * (a.mT @ b).square().sum() + size) / size
 
 
 # Those of pixels, by the name that configs give them; `content_loss` adds the layers of VGG19.
@@ -50,12 +86,15 @@ PIXEL_LOSSES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def content_loss(name: str, vgg_weights: str = "imagenet", vgg_factor: float = 0.0) -> nn.Module:
+def content_loss(
+    name: str, vgg_weights: str = "imagenet", vgg_factor: float = 0.0, texture_weight: float = 0.0
+) -> nn.Module:
     """The content loss of a name: one of `PIXEL_LOSSES`, or a layer of VGG19 such as "vgg54".
 
     Args:
         vgg_weights: see `VGGFeatures`.
         vgg_factor: 0 stands for `pixel_sized_factor`. A warning tells if another value is ten times off.
+        texture_weight: see `VGGLoss`; losses of pixels have none.
     """
     if name in PIXEL_LOSSES:
         return PIXEL_LOSSES[name]()
@@ -66,7 +105,7 @@ def content_loss(name: str, vgg_weights: str = "imagenet", vgg_factor: float = 0
             f"loss.vgg_factor {vgg_factor:.3g} makes {name} {vgg_factor / measured:.2g} times as large as the pixels' "
             f"MSE, with these weights; {measured:.2g} makes them equal (vgg_factor: 0 takes the measured value)"
         )
-    return VGGLoss(features, vgg_factor or measured)
+    return VGGLoss(features, vgg_factor or measured, texture_weight)
 
 
 @torch.inference_mode()
@@ -104,10 +143,11 @@ def spectrum_loss(sr: Tensor, hr: Tensor) -> Tensor:
     """How far the local power spectra are apart: N x 3 x H x W, in [-1, 1] -> scalar, the mean difference in nepers.
 
     It asks for texture as strong, as fine and in the direction of the original's, and not where its lines are: phases
-    are free. So a blurred patch has a price, and so has a weave that the original doesn't have. The mean of
-    `log_spectral_distance` over Y, Cb and Cr, since R, G and B could have the right power each and speckle together.
+    are free. So a blurred patch has a price, and so has a weave that the original doesn't have. Four fifths of it are
+    the `log_spectral_distance` of Y, one that of Cb and Cr: R, G and B could have the right power and speckle together.
     """
-    return log_spectral_distance(_ycbcr(sr.float()), _ycbcr(hr))
+    a, b = _ycbcr(sr.float()), _ycbcr(hr)
+    return 0.8 * log_spectral_distance(a[:, :1], b[:, :1]) + 0.2 * log_spectral_distance(a[:, 1:], b[:, 1:])
 
 
 def log_spectral_distance(a: Tensor, b: Tensor) -> Tensor:

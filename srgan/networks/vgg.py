@@ -50,7 +50,19 @@ class VGGFeatures(nn.Module):
         return super().train(False)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.features(((image + 1) / 2 - self.mean) / self.std)
+        return self.features(self._normalised(image))
+
+    def activations(self, image: Tensor) -> list[Tensor]:
+        """phi_{1,1}, phi_{1,2}, phi_{2,1} and so on, the layer itself last."""
+        x, activations = self._normalised(image), []
+        for layer in self.features:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                activations.append(x)
+        return activations
+
+    def _normalised(self, image: Tensor) -> Tensor:
+        return ((image + 1) / 2 - self.mean) / self.std
 
 
 def parse_layer(layer: str) -> tuple[int, int]:

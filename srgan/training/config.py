@@ -13,7 +13,7 @@ from srgan.data.degrade import BICUBIC, AnyDegradation
 from srgan.data.layouts import PairFolders
 from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
 from srgan.networks.architectures import ARCHITECTURES
-from srgan.networks.losses import PIXEL_LOSSES, SPECTRUM_WINDOW
+from srgan.networks.losses import PIXEL_LOSSES, SPECTRUM_WINDOW, TEXTURE_WINDOW
 from srgan.training.parsing import apply_override, build, differences, dotted_keys, read_yaml, to_dict
 
 Config = TypeVar("Config", bound="PretrainConfig")
@@ -60,11 +60,14 @@ class Loss:
     content: str = "mse"
     vgg_factor: float = number(0.006, low=0)  # 0: measured, so that the loss has the size of the pixel MSE
     vgg_weights: str = "imagenet"  # or a file, or "random"
+    texture_weight: float = number(0.0, low=0)  # of `texture_loss`, of VGG19's features as well; the paper has none
 
     def __post_init__(self) -> None:
         if self.content not in PIXEL_LOSSES and not re.fullmatch(r"vgg(1[12]|2[12]|[345][1-4])", self.content):
             names = ", ".join(PIXEL_LOSSES)
             raise UserError(f"loss.content: expected {names} or vgg11 to vgg54, found {self.content!r}")
+        if self.texture_weight and not re.match("vgg[345]", self.content):
+            raise UserError(f"loss.texture_weight: takes loss.content vgg31 or a later layer, found {self.content}")
 
 
 @dataclass(frozen=True)
@@ -182,14 +185,16 @@ class PretrainConfig:
             raise UserError(f"name: expected a plain folder name, found {self.name!r}")
         if self.frozen_batchnorm and not self.init:
             raise UserError("frozen_batchnorm: expected init, whose statistics are to be kept, found nothing")
-        multiples = {
-            "data.crop": (self.data.crop, "the scale", self.generator.scale),
-            "validation.every": (self.validation.every, "log.every", self.log.every),
-            "log.checkpoint": (self.log.checkpoint, "log.every", self.log.every),
+        multiples = [
+            ("data.crop", self.data.crop, "the scale", self.generator.scale),
+            ("validation.every", self.validation.every, "log.every", self.log.every),
+            ("log.checkpoint", self.log.checkpoint, "log.every", self.log.every),
             # So that there are samples and scores of the same iteration.
-            "log.keep": (self.log.keep, "validation.every", self.validation.every),
-        }
-        for key, (value, name, divisor) in multiples.items():
+            ("log.keep", self.log.keep, "validation.every", self.validation.every),
+        ]
+        if self.loss.texture_weight:
+            multiples.append(("data.crop", self.data.crop, "the texture loss's window", TEXTURE_WINDOW))
+        for key, value, name, divisor in multiples:
             if value % divisor:
                 raise UserError(f"{key}: expected a multiple of {name} ({divisor}), found {value}")
 

@@ -50,7 +50,8 @@ class PretrainStage:
         self.generator = generator.to(device, memory_format=torch.channels_last)
         # With a batch's own statistics the losses judge an image that nobody will see.
         self.generator.train(not config.frozen_batchnorm)
-        self.content = content_loss(config.loss.content, config.loss.vgg_weights, config.loss.vgg_factor)
+        loss = config.loss
+        self.content = content_loss(loss.content, loss.vgg_weights, loss.vgg_factor, loss.texture_weight)
         self.content.to(device, memory_format=torch.channels_last)
         self.teacher = configured_teacher(config, device)
         self.accumulate = config.runtime.accumulate
