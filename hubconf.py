@@ -18,6 +18,11 @@ def srresnet_x4() -> nn.Module:
     return load_generator(WEIGHTS / "srresnet_x4.safetensors")
 
 
+def srresnet_x2() -> nn.Module:
+    """SRResNet for a factor of 2: N x 3 x H x W -> N x 3 x 2H x 2W; otherwise as `srresnet_x4`."""
+    return load_generator(WEIGHTS / "srresnet_x2.safetensors")
+
+
 def srgan_x4() -> nn.Module:
     """SRGAN's generator, the released weights; otherwise as `srresnet_x4`."""
     return load_generator(WEIGHTS / "srgan_x4.safetensors")

@@ -76,7 +76,9 @@ def test_released_weights_go_by_short_names(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     for name in ("srgan", "srresnet"):
         save_weights(Generator(blocks=1, channels=4), tmp_path / "weights" / f"{name}_x4.safetensors")
+    save_weights(Generator(scale=2, blocks=1, channels=4), tmp_path / "weights" / "srresnet_x2.safetensors")
     (tmp_path / "srgan").mkdir()
+    assert find_weights(Path("srresnet_x2")) == tmp_path / "weights" / "srresnet_x2.safetensors"
     assert find_weights(Path("srgan")) == tmp_path / "weights" / "srgan_x4.safetensors"
     assert find_weights(Path("weights/srgan_x4.safetensors")) == Path("weights/srgan_x4.safetensors")
     monkeypatch.chdir(tmp_path / "weights")

@@ -150,9 +150,9 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
 
     with gr.Blocks(title="Upscale pictures", delete_cache=(CLEAN_EVERY, KEEP_FOR), analytics_enabled=False) as page:
         gr.Markdown(
-            "# Upscale pictures\nFour times as wide and high. A picture comes back in its own format, with its "
-            f"metadata. Up to {most_pixels / 1e6:g} megapixels each. Results are deleted when you close the page, "
-            "and what you sent after an hour."
+            "# Upscale pictures\nFour times as wide and high (srresnet_x2: twice). A picture comes back in its own "
+            f"format, with its metadata. Up to {most_pixels / 1e6:g} megapixels each. Results are deleted when you "
+            "close the page, and what you sent after an hour."
         )
         files = gr.File(label="Drop, paste or choose pictures", file_count="multiple", elem_id="pictures", height=180)
         with gr.Row():
