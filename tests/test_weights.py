@@ -21,11 +21,11 @@ from srgan.upscaling.upscaler import Upscaler
 WEIGHTS = REPOSITORY / "weights"
 
 
-@pytest.mark.parametrize("name", ["srresnet_x4", "srgan_x4", "srresnet_photo_x4", "srgan_photo_x4"])
+@pytest.mark.parametrize("name", ["srresnet_x4", "srgan_x4", "srresnet_photo_x4", "srgan_photo_x4", "srresnet_x2"])
 def test_released_weights_are_those_of_the_card(name: str) -> None:
     path = WEIGHTS / f"{name}.safetensors"
     generator = load_generator(path)
-    assert (generator.scale, generator.blocks, generator.channels) == (4, 16, 64)
+    assert (f"x{generator.scale}", generator.blocks, generator.channels) == (name[-2:], 16, 64)
     metadata, card = read_tensor_file(path).metadata, (WEIGHTS / "README.md").read_text(encoding="utf-8")
     assert hashlib.sha256(path.read_bytes()).hexdigest() in card
     assert f"{int(metadata['iterations']):,} iterations" in card
@@ -50,8 +50,8 @@ def card(row: str) -> dict[str, str]:
 @cache
 def set5(benchmarks: Path, name: str) -> list[Result]:
     """Results of released weights, with PSNR and SSIM."""
-    upscale = Upscaler(WEIGHTS / f"{name}.safetensors", "cpu", "fp32").upscale
-    return list(evaluate(upscale, find_pairs(benchmarks / "Set5", 4), 4))
+    upscaler = Upscaler(WEIGHTS / f"{name}.safetensors", "cpu", "fp32")
+    return list(evaluate(upscaler.upscale, find_pairs(benchmarks / "Set5", upscaler.scale), upscaler.scale))
 
 
 @pytest.mark.parametrize("name", ["srresnet_x4", "srgan_x4"])
@@ -85,6 +85,7 @@ def thumbnail(path: Path) -> np.ndarray:
         ("shipped_srresnet_large_crops", PretrainConfig),
         ("shipped_srresnet_distilled", PretrainConfig),
         ("shipped_srresnet_photo", PretrainConfig),
+        ("shipped_srresnet_x2", PretrainConfig),
         ("shipped_srgan", AdversarialConfig),
         ("shipped_srgan_photo", AdversarialConfig),
     ],
