@@ -65,7 +65,7 @@ def test_spectral_norm_in_place_of_batch_norm() -> None:
 
 
 def test_patch_head_judges_by_place() -> None:
-    """A logit for each 6 x 6 squares of 16 x 16, by what lies within 61 pixels: strides of 2 behind k3 convolutions."""
+    """A logit for each of 6 x 6 squares, by what lies within 61 pixels: strides of 2 behind k3 convolutions."""
     discriminator = Discriminator(norm="spectral", head="patch").eval()
     image = torch.rand(2, 3, 96, 96)
     logits = discriminator(image)

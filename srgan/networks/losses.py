@@ -44,10 +44,14 @@ class VGGLoss(nn.Module):
         self.texture_weight = texture_weight
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        if not self.texture_weight:  # then the originals' activations need not stay in memory
+            return self._distance(self.features(sr), self.features(hr))
         ours, theirs = self.features.activations(sr), self.features.activations(hr)
+        return self._distance(ours[-1], theirs[-1]) + self.texture_weight * texture_loss(ours, theirs)
+
+    def _distance(self, sr: Tensor, hr: Tensor) -> Tensor:
         # The squares of features of several hundreds are summed in fp32, whatever they were computed in.
-        loss = self.factor * F.mse_loss(ours[-1].float(), theirs[-1].float())
-        return loss + self.texture_weight * texture_loss(ours, theirs) if self.texture_weight else loss
+        return self.factor * F.mse_loss(sr.float(), hr.float())
 
 
 def texture_loss(sr: list[Tensor], hr: list[Tensor]) -> Tensor:

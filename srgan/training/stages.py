@@ -243,7 +243,7 @@ class AdversarialStage(PretrainStage):
 
 
 def initial_generator(config: PretrainConfig) -> Network:
-    """The generator of `init`, or an untrained one. One of another scale gives all tensors but those of its upsampling.
+    """The generator of `init`, or an untrained one. One of another scale gives the tensors that both have.
 
     Raises:
         UserError: nothing at `init`, or a generator that differs from the config's in more than its scale.
