@@ -4,8 +4,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from small_runs import identical, light_runs, trainer, write_config
 
+from srgan.common.errors import UserError
 from srgan.common.images import read_rgb, write_image
 from srgan.data.degrade import BICUBIC
 from srgan.data.resize import imresize
@@ -52,6 +54,13 @@ def test_samples_of_images_of_different_sizes(tmp_path: Path, astronaut: np.ndar
 def test_no_samples(photographs: Path) -> None:
     validation = ValidationSet(Validation(folders=(str(photographs),), images=1, samples=0), 4, BICUBIC)
     assert validation.score(nearest(4))[1] is None
+
+
+def test_refused_metric_leaves_no_run_folder(tmp_path: Path, photographs: Path) -> None:
+    config = write_config(tmp_path, photographs, validation={"metrics": ["psnr", "lpips_squeeze=nowhere.pth"]})
+    with pytest.raises(UserError, match="nowhere"):
+        trainer(config, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_kept_weights_are_those_of_their_iteration(tmp_path: Path, photographs: Path) -> None:

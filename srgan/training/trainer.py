@@ -93,11 +93,12 @@ class Trainer:
         self.sums: dict[str, Tensor] = {}
         self.trained_on: Fingerprint | None = None  # of the checkpoint's photographs
         check_processes(config)
-        # What fails at once comes before what takes long: networks and VGG weights here, decoding in `run`.
+        # What fails at once comes before what takes long, networks and VGG weights here, decoding in `run`; and what a
+        # config is refused for comes before there is a run folder.
+        self.validation = ValidationSet(config.validation, config.generator.scale, config.data.degradation, device.type)
         self.folder = RunFolder(runs, config.name)
         self.allow_config_change = allow_config_change
         state = parallel.from_main(lambda: open_run(self.folder, config, resume, allow_config_change))
-        self.validation = ValidationSet(config.validation, config.generator.scale, config.data.degradation, device.type)
         self.stage = stage_type(config, device, resuming=state is not None)
         if state:
             self._load(state)
