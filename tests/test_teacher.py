@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from skimage import data
 from torch import nn
 
 from srgan.common.errors import UserError
+from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
 from srgan.training.config import PretrainConfig, parse
 from srgan.training.stages import PretrainStage
-from srgan.training.teacher import Teacher, turn, turn_back
+from srgan.training.teacher import Teacher, reduced, turn, turn_back
 
 CPU = torch.device("cpu")
 
@@ -48,6 +50,18 @@ def test_the_weight_lies_between_original_and_teacher(weights: Path) -> None:
     none, half, whole = (Teacher(weights, w, scale=4, device=CPU).target(lr, hr, 0) for w in (0.0, 0.5, 1.0))
     assert torch.equal(none, hr)
     torch.testing.assert_close(half, (hr + whole) / 2)
+
+
+def test_the_teacher_of_a_network_for_degraded_images_sees_clean_ones(weights: Path) -> None:
+    hr = data.astronaut()[100:196, 150:246]
+    image = torch.from_numpy(hr.copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    clean = torch.from_numpy(imresize(hr, 1 / 4)).permute(2, 0, 1)[None] / 255
+    inside = (..., slice(2, -2), slice(2, -2))
+    # MATLAB rounds after each of its two passes.
+    assert (reduced(image, 4) - clean)[inside].abs().max() <= 1.01 / 255
+    noise = torch.rand_like(clean)
+    sees_noise, sees_clean = (Teacher(weights, 1.0, 4, CPU, degraded).target for degraded in (False, True))
+    torch.testing.assert_close(sees_clean(noise, image, 0), sees_noise(reduced(image, 4), image, 0))
 
 
 def test_pretraining_learns_from_the_teacher(weights: Path) -> None:

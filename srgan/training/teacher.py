@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from srgan.common.errors import UserError
+from srgan.data.degrade import BICUBIC
 from srgan.networks.weights import load_generator
 from srgan.training.config import PretrainConfig, PretrainLoss
 
@@ -19,26 +21,31 @@ class Teacher:
     that an LR image can't tell, so gradients are less noisy than those from originals. Here each crop is seen in one
     orientation, another one at each step: the expected target is the mean over all eight.
 
+    A network that learns from degraded crops has a teacher that sees them clean.
+
     Args:
         weights: the trained network's file or run folder.
         weight: of its image in the target; the original has the rest.
         scale: what the network's must be.
         device: where crops will be.
+        degraded: the LR crops are not MATLAB's bicubic reductions, so the teacher gets such of its own.
 
     Raises:
         UserError: the weights can't be used.
     """
 
-    def __init__(self, weights: Path, weight: float, scale: int, device: torch.device) -> None:
+    def __init__(self, weights: Path, weight: float, scale: int, device: torch.device, degraded: bool = False) -> None:
         network = load_generator(weights)
         if network.scale != scale:
             raise UserError(f"loss.teacher: expected a network of scale {scale}, found {network.scale} in {weights}")
         self.network = network.for_inference().to(device, memory_format=torch.channels_last)
-        self.weight = weight
+        self.weight, self.degraded = weight, degraded
 
     @torch.no_grad()
     def target(self, lr: Tensor, hr: Tensor, step: int) -> Tensor:
         """N x 3 x h x h in [0, 1] and N x 3 x scale*h x scale*h in [-1, 1] -> as the latter."""
+        if self.degraded:
+            lr = reduced(hr, self.network.scale)
         orientations = [(step + index) % ORIENTATIONS for index in range(len(lr))]
         turned = torch.stack([turn(crop, k) for crop, k in zip(lr, orientations, strict=True)])
         sr = self.network(turned.contiguous(memory_format=torch.channels_last)).float()
@@ -57,7 +64,17 @@ def configured_teacher(config: PretrainConfig, device: torch.device) -> Teacher 
         return None
     if not Path(loss.teacher).exists():
         raise UserError(f"loss.teacher: expected a generator's weights or run folder, found nothing at {loss.teacher}")
-    return Teacher(Path(loss.teacher), loss.teacher_weight, config.generator.scale, device)
+    degraded = config.data.degradation != BICUBIC
+    return Teacher(Path(loss.teacher), loss.teacher_weight, config.generator.scale, device, degraded)
+
+
+def reduced(hr: Tensor, scale: int) -> Tensor:
+    """`imresize` but for two pixels at each border: N x 3 x H x W in [-1, 1] -> N x 3 x H/scale x W/scale in [0, 1].
+
+    Both are bicubic with a = -0.5 and round to 8 bits; MATLAB mirrors the image beyond its border, PyTorch doesn't.
+    """
+    lr = F.interpolate((hr.float() + 1) / 2, scale_factor=1 / scale, mode="bicubic", antialias=True)
+    return (lr * 255).round().clamp(0, 255) / 255
 
 
 def turn(image: Tensor, orientation: int) -> Tensor:
