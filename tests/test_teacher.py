@@ -1,4 +1,4 @@
-"""Self-ensemble distillation: what the generator is taught instead of the original."""
+"""Distillation: what the generator is taught instead of the original."""
 
 from pathlib import Path
 
@@ -45,6 +45,12 @@ def test_eight_steps_teach_the_self_ensemble(weights: Path) -> None:
     torch.testing.assert_close(mean, torch.stack(views).mean(0))
 
 
+def test_without_the_self_ensemble_each_step_teaches_the_network_itself(weights: Path) -> None:
+    teacher = Teacher(weights, 1.0, 4, CPU, ensemble=False)
+    lr, hr = torch.rand(2, 3, 6, 6), torch.rand(2, 3, 24, 24)
+    assert all(torch.equal(teacher.target(lr, hr, step), teacher.network(lr)) for step in range(3))
+
+
 def test_the_weight_lies_between_original_and_teacher(weights: Path) -> None:
     lr, hr = torch.rand(2, 3, 6, 6), torch.rand(2, 3, 24, 24)
     none, half, whole = (Teacher(weights, w, scale=4, device=CPU).target(lr, hr, 0) for w in (0.0, 0.5, 1.0))
@@ -60,7 +66,7 @@ def test_the_teacher_of_a_network_for_degraded_images_sees_clean_ones(weights: P
     # MATLAB rounds after each of its two passes.
     assert (reduced(image, 4) - clean)[inside].abs().max() <= 1.01 / 255
     noise = torch.rand_like(clean)
-    sees_noise, sees_clean = (Teacher(weights, 1.0, 4, CPU, degraded).target for degraded in (False, True))
+    sees_noise, sees_clean = (Teacher(weights, 1.0, 4, CPU, degraded=d).target for d in (False, True))
     torch.testing.assert_close(sees_clean(noise, image, 0), sees_noise(reduced(image, 4), image, 0))
 
 

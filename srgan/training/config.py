@@ -72,10 +72,11 @@ class Loss:
 
 @dataclass(frozen=True)
 class PretrainLoss(Loss):
-    """The content loss, towards the original or, for self-ensemble distillation, a trained network (see `Teacher`)."""
+    """The content loss, towards the original or, for distillation, a trained network's image (see `Teacher`)."""
 
     teacher: str = ""  # that network's weights file or run folder
     teacher_weight: float = number(0.75, low=0, high=1)  # of its image in the target; the original has the rest
+    teacher_ensemble: bool = True  # its self-ensemble's image; false for a GAN, whose textures that would blur
 
 
 @dataclass(frozen=True)
