@@ -11,8 +11,8 @@ from srgan.common.errors import UserError
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
-from srgan.training.config import PretrainConfig, parse
-from srgan.training.stages import PretrainStage
+from srgan.training.config import AdversarialConfig, PretrainConfig, parse
+from srgan.training.stages import AdversarialStage, PretrainStage
 from srgan.training.teacher import Teacher, reduced, turn, turn_back
 
 CPU = torch.device("cpu")
@@ -35,60 +35,88 @@ def test_the_eight_orientations_differ_and_are_undone() -> None:
     assert all(torch.equal(turn_back(t, k), image) for k, t in enumerate(turned))
 
 
+def teacher(weights: Path, degradation: str = "bicubic", scale: int = 4, **loss: object) -> Teacher:
+    tree = {
+        "name": "test",
+        "generator": {"scale": scale},
+        "data": {"degradation": {"name": degradation}},
+        "loss": {"teacher": str(weights), "teacher_weight": 1.0} | loss,
+    }
+    return Teacher(parse(PretrainConfig, tree), CPU)
+
+
 def test_eight_steps_teach_the_self_ensemble(weights: Path) -> None:
-    teacher = Teacher(weights, weight=1.0, scale=4, device=CPU)
-    network = teacher.network
+    whole = teacher(weights)
     lr, hr = torch.rand(2, 3, 6, 6), torch.rand(2, 3, 24, 24)
-    mean = torch.stack([teacher.target(lr, hr, step) for step in range(3, 11)]).mean(0)
-    views = [network(lr.rot90(k, (2, 3))).rot90(-k, (2, 3)) for k in range(4)]
-    views += [network(lr.flip(3).rot90(k, (2, 3))).rot90(-k, (2, 3)).flip(3) for k in range(4)]
+    mean = torch.stack([whole.target(lr, hr, step) for step in range(3, 11)]).mean(0)
+    views = [whole.network(lr.rot90(k, (2, 3))).rot90(-k, (2, 3)) for k in range(4)]
+    views += [whole.network(lr.flip(3).rot90(k, (2, 3))).rot90(-k, (2, 3)).flip(3) for k in range(4)]
     torch.testing.assert_close(mean, torch.stack(views).mean(0))
 
 
 def test_without_the_self_ensemble_each_step_teaches_the_network_itself(weights: Path) -> None:
-    teacher = Teacher(weights, 1.0, 4, CPU, ensemble=False)
+    plain = teacher(weights, teacher_ensemble=False)
     lr, hr = torch.rand(2, 3, 6, 6), torch.rand(2, 3, 24, 24)
-    assert all(torch.equal(teacher.target(lr, hr, step), teacher.network(lr)) for step in range(3))
+    assert all(torch.equal(plain.target(lr, hr, step), plain.network(lr)) for step in range(3))
 
 
 def test_the_weight_lies_between_original_and_teacher(weights: Path) -> None:
     lr, hr = torch.rand(2, 3, 6, 6), torch.rand(2, 3, 24, 24)
-    none, half, whole = (Teacher(weights, w, scale=4, device=CPU).target(lr, hr, 0) for w in (0.0, 0.5, 1.0))
+    none, half, whole = (teacher(weights, teacher_weight=w).target(lr, hr, 0) for w in (0.0, 0.5, 1.0))
     assert torch.equal(none, hr)
     torch.testing.assert_close(half, (hr + whole) / 2)
 
 
-def test_the_teacher_of_a_network_for_degraded_images_sees_clean_ones(weights: Path) -> None:
+@pytest.fixture
+def photograph() -> tuple[torch.Tensor, torch.Tensor]:
+    """(LR image in [0, 1] by `imresize`, HR image in [-1, 1])."""
     hr = data.astronaut()[100:196, 150:246]
-    image = torch.from_numpy(hr.copy()).permute(2, 0, 1)[None] / 127.5 - 1
-    clean = torch.from_numpy(imresize(hr, 1 / 4)).permute(2, 0, 1)[None] / 255
-    inside = (..., slice(2, -2), slice(2, -2))
+    lr = torch.from_numpy(imresize(hr, 1 / 4)).permute(2, 0, 1)[None] / 255
+    return lr, torch.from_numpy(hr.copy()).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def test_the_teacher_of_a_network_for_degraded_images_sees_clean_ones(weights: Path, photograph: tuple) -> None:
+    lr, hr = photograph
     # MATLAB rounds after each of its two passes.
-    assert (reduced(image, 4) - clean)[inside].abs().max() <= 1.01 / 255
-    noise = torch.rand_like(clean)
-    sees_noise, sees_clean = (Teacher(weights, 1.0, 4, CPU, degraded=d).target for d in (False, True))
-    torch.testing.assert_close(sees_clean(noise, image, 0), sees_noise(reduced(image, 4), image, 0))
+    assert (reduced(hr, 4) - lr)[..., 2:-2, 2:-2].abs().max() <= 1.01 / 255
+    target = teacher(weights, "photo").target(torch.rand_like(lr), hr, 0)
+    torch.testing.assert_close(target, teacher(weights).target(reduced(hr, 4), hr, 0))
 
 
-def test_pretraining_learns_from_the_teacher(weights: Path) -> None:
-    """The first crop of the first step is not turned: the teacher's own copy has nothing to learn there."""
-    config = {
+def test_another_teacher_has_the_crops_that_are_not_nearly_clean(weights: Path, photograph: tuple) -> None:
+    lr, hr = photograph
+    clean, sign = reduced(hr, 4), torch.ones_like(lr)
+    sign[..., ::2] = -1
+    # A mean squared error of 10 ** -3.4 has a root of 0.01995.
+    crops, originals = torch.cat([clean + 0.0195 * sign, clean + 0.0204 * sign]), hr.expand(2, -1, -1, -1)
+    other = weights.with_name("other.safetensors")
+    save_weights(Generator(blocks=1, channels=8).eval(), other)
+    options = {"teacher_ensemble": False}
+    target = teacher(weights, "photo", degraded_teacher=str(other), **options).target(crops, originals, 0)
+    torch.testing.assert_close(target[:1], teacher(weights, **options).target(clean, hr, 0))
+    torch.testing.assert_close(target[1:], teacher(other, **options).target(crops[1:], hr, 0))
+
+
+@pytest.mark.parametrize(("stage", "config"), [(PretrainStage, PretrainConfig), (AdversarialStage, AdversarialConfig)])
+def test_the_content_loss_asks_for_the_teachers_image(stage: type, config: type, weights: Path) -> None:
+    """In the first step the teacher's own copy has nothing to learn from it; the first crop is not turned."""
+    tree = {
         "name": "test",
         "init": str(weights),
         "frozen_batchnorm": True,
         "generator": {"blocks": 1, "channels": 8},
         "data": {"crop": 32},
-        "loss": {"teacher": str(weights), "teacher_weight": 1.0},
+        "loss": {"content": "mse", "teacher": str(weights), "teacher_weight": 1.0},
         "runtime": {"precision": "fp32"},
     }
-    stage = PretrainStage(parse(PretrainConfig, config), CPU)
-    loss = stage.step(torch.rand(1, 3, 8, 8), torch.ones(1, 3, 32, 32))
-    assert loss["content"].item() < 1e-10  # against the original it would be near 1
+    losses = stage(parse(config, tree), CPU).step(torch.rand(1, 3, 8, 8), torch.ones(1, 3, 32, 32))
+    assert losses["content"].item() < 1e-10  # against the original it would be near 1
 
 
 def test_a_teacher_that_cannot_be_used(weights: Path) -> None:
-    config = parse(PretrainConfig, {"name": "test", "loss": {"teacher": "none.safetensors"}})
-    with pytest.raises(UserError, match="expected a generator's weights or run folder, found nothing"):
-        PretrainStage(config, CPU)
-    with pytest.raises(UserError, match="expected a network of scale 2, found 4"):
-        Teacher(weights, weight=0.5, scale=2, device=CPU)
+    with pytest.raises(UserError, match=r"loss\.teacher: expected a generator's weights or run folder, found nothing"):
+        teacher(Path("none.safetensors"))
+    with pytest.raises(UserError, match=r"loss\.teacher: expected a network of scale 2, found 4"):
+        teacher(weights, scale=2)
+    with pytest.raises(UserError, match=r"loss\.degraded_teacher: takes loss\.teacher for clean crops"):
+        teacher(weights, degraded_teacher=str(weights))

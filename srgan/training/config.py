@@ -55,12 +55,19 @@ class GeneratorShape:
 
 @dataclass(frozen=True)
 class Loss:
-    """The content loss: of pixels (mse, l1) or of VGG19's features (vgg22, vgg54, ...)."""
+    """The content loss: of pixels (mse, l1) or of VGG19's features (vgg22, vgg54, ...).
+
+    It asks for the original or, for distillation, a trained network's image (see `Teacher`).
+    """
 
     content: str = "mse"
     vgg_factor: float = number(0.006, low=0)  # 0: measured, so that the loss has the size of the pixel MSE
     vgg_weights: str = "imagenet"  # or a file, or "random"
     texture_weight: float = number(0.0, low=0)  # of `texture_loss`, of VGG19's features as well; the paper has none
+    teacher: str = ""  # that network's weights file or run folder
+    degraded_teacher: str = ""  # of degraded crops, if another one; `teacher` has those that are nearly clean
+    teacher_weight: float = number(0.75, low=0, high=1)  # of its image in the target; the original has the rest
+    teacher_ensemble: bool = True  # its self-ensemble's image; false for a GAN, whose textures that would blur
 
     def __post_init__(self) -> None:
         if self.content not in PIXEL_LOSSES and not re.fullmatch(r"vgg(1[12]|2[12]|[345][1-4])", self.content):
@@ -71,18 +78,11 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class PretrainLoss(Loss):
-    """The content loss, towards the original or, for distillation, a trained network's image (see `Teacher`)."""
-
-    teacher: str = ""  # that network's weights file or run folder
-    teacher_weight: float = number(0.75, low=0, high=1)  # of its image in the target; the original has the rest
-    teacher_ensemble: bool = True  # its self-ensemble's image; false for a GAN, whose textures that would blur
-
-
-@dataclass(frozen=True)
 class AdversarialLoss(Loss):
-    """The perceptual loss: content plus the weighted adversarial loss."""
+    """The perceptual loss: content plus the weighted adversarial loss. A teacher is for content and pixels."""
 
+    teacher_weight: float = number(1.0, low=0, high=1)
+    teacher_ensemble: bool = False
     adversarial_weight: float = number(1e-3, low=0)
     pixel_weight: float = number(0.0, low=0)  # of the pixels' mean absolute error, against tints; the paper has none
     phase_weight: float = number(0.0, low=0)  # of `phase_loss`, against checkerboards; the paper has none
@@ -174,7 +174,7 @@ class PretrainConfig:
     frozen_batchnorm: bool = False  # keep the batch statistics of `init`: train the generator as it will be used
     data: Data = Data()
     generator: GeneratorShape = GeneratorShape()
-    loss: PretrainLoss = PretrainLoss()
+    loss: Loss = Loss()
     optimizer: Optimizer = Optimizer()
     validation: Validation = Validation()
     log: Log = Log()
@@ -186,6 +186,8 @@ class PretrainConfig:
             raise UserError(f"name: expected a plain folder name, found {self.name!r}")
         if self.frozen_batchnorm and not self.init:
             raise UserError("frozen_batchnorm: expected init, whose statistics are to be kept, found nothing")
+        if self.loss.degraded_teacher and (not self.loss.teacher or self.data.degradation == BICUBIC):
+            raise UserError("loss.degraded_teacher: takes loss.teacher for clean crops, and a data.degradation")
         multiples = [
             ("data.crop", self.data.crop, "the scale", self.generator.scale),
             ("validation.every", self.validation.every, "log.every", self.log.every),

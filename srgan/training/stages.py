@@ -26,7 +26,7 @@ from srgan.networks.losses import (
 from srgan.networks.weights import load_generator
 from srgan.training.config import AdversarialConfig, PretrainConfig, Runtime
 from srgan.training.schedule import learning_rate, warmup
-from srgan.training.teacher import configured_teacher
+from srgan.training.teacher import Teacher
 
 
 class PretrainStage:
@@ -53,7 +53,7 @@ class PretrainStage:
         loss = config.loss
         self.content = content_loss(loss.content, loss.vgg_weights, loss.vgg_factor, loss.texture_weight)
         self.content.to(device, memory_format=torch.channels_last)
-        self.teacher = configured_teacher(config, device)
+        self.teacher = Teacher(config, device) if loss.teacher else None
         self.accumulate = config.runtime.accumulate
         self.optimizer = adam(self.generator, config.optimizer.lr)
         self.updates = 0  # so far
@@ -80,7 +80,7 @@ class PretrainStage:
         for lr_part, hr_part, last in self._parts(lr, hr):
             with parallel.gradient_sync(self.wrapped_generator, last):
                 with self.precision.autocast():
-                    target = self.teacher.target(lr_part, hr_part, self.updates) if self.teacher else hr_part
+                    target = self._target(lr_part, hr_part)
                     sr = self._generate(lr_part)  # N/k x 3 x scale*h x scale*w
                     content = self.content(sr, target)
                 self.precision.backward(content / self.accumulate)
@@ -98,6 +98,10 @@ class PretrainStage:
         """SR crops. From here on a compiled network may overwrite what networks returned before."""
         torch.compiler.cudagraph_mark_step_begin()
         return self.wrapped_generator(lr)
+
+    def _target(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """What the content loss asks for: the original, or what the teacher makes of it."""
+        return self.teacher.target(lr, hr, self.updates) if self.teacher else hr
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -192,9 +196,10 @@ class AdversarialStage(PretrainStage):
             with parallel.gradient_sync(self.wrapped_generator, last):
                 with self.precision.autocast():
                     sr = sr_parts.pop() if keep_graph else self._generate(lr_part)  # N/k x 3 x scale*h x scale*w
-                    content = self.content(sr, hr_part)
+                    target = self._target(lr_part, hr_part)
+                    content = self.content(sr, target)
                     adversarial = adversarial_loss(self.discriminator(sr))
-                    loss = content + weight * adversarial + self._regularisation(sr, hr_part)
+                    loss = content + weight * adversarial + self._regularisation(sr, hr_part, target)
                 self.precision.backward(loss / k)
             logged["content"].append(content.detach())
             logged["adversarial"].append(adversarial.detach())
@@ -203,14 +208,14 @@ class AdversarialStage(PretrainStage):
         self._update_average()
         return {name: torch.stack(values).mean() for name, values in logged.items()}
 
-    def _regularisation(self, sr: Tensor, hr: Tensor) -> Tensor | float:
+    def _regularisation(self, sr: Tensor, hr: Tensor, target: Tensor) -> Tensor | float:
         """Terms against tints, checkerboards and missing texture, to which VGG's features are nearly blind.
 
         The paper has none of them. The mean absolute error is that of ESRGAN (Wang et al. 2018, equation 3).
         """
         config, terms = self.config.loss, 0.0
         if config.pixel_weight:
-            terms = config.pixel_weight * PixelLoss("l1")(sr, hr)
+            terms = config.pixel_weight * PixelLoss("l1")(sr, target)
         if config.phase_weight:
             terms = terms + config.phase_weight * phase_loss(sr, hr, self.generator.scale, config.phase_window)
         if config.spectrum_weight:

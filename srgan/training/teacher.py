@@ -1,4 +1,4 @@
-"""Distillation: learning from the images of a trained network in place of the originals, or from both."""
+"""Distillation: learning from the images of trained networks in place of the originals, or from both."""
 
 from pathlib import Path
 
@@ -8,81 +8,67 @@ from torch import Tensor
 
 from srgan.common.errors import UserError
 from srgan.data.degrade import BICUBIC
+from srgan.networks.architectures import Network
 from srgan.networks.weights import load_generator
-from srgan.training.config import PretrainConfig, PretrainLoss
+from srgan.training.config import PretrainConfig
 
 ORIENTATIONS = 8
+NEARLY_CLEAN = 34  # PSNR [dB] of an LR crop against the clean one: JPEG 95 has 31 to 41, JPEG 75 27 to 35
 
 
 class Teacher:
     """Moves training targets from the originals towards a trained network's images.
 
-    They have nothing that a clean LR image can't tell, so gradients are less noisy than those from originals. A network
-    that learns from degraded crops has a teacher that sees them clean.
+    They have nothing that a clean LR image can't tell, so gradients are less noisy than those from originals. For a
+    network that learns from degraded crops the teacher sees them clean. A teacher of degraded crops, if there is one,
+    takes over those that aren't nearly clean, and sees them as they are.
 
     The mean over the eight flips and turns of an image, the self-ensemble, is better than the network that it is made
     of, but for textures, which differ from orientation to orientation. Here each crop is seen in one orientation,
     another one at each step: the expected target is the mean over all eight.
 
     Args:
-        weights: the trained network's file or run folder.
-        weight: of its image in the target; the original has the rest.
-        scale: what the network's must be.
+        config: with `loss.teacher`.
         device: where crops will be.
-        ensemble: teach the self-ensemble.
-        degraded: the LR crops are not MATLAB's bicubic reductions, so the teacher gets such of its own.
 
     Raises:
-        UserError: the weights can't be used.
+        UserError: a teacher's weights aren't there, or can't be used.
     """
 
-    def __init__(
-        self,
-        weights: Path,
-        weight: float,
-        scale: int,
-        device: torch.device,
-        ensemble: bool = True,
-        degraded: bool = False,
-    ) -> None:
-        network = load_generator(weights)
-        if network.scale != scale:
-            raise UserError(f"loss.teacher: expected a network of scale {scale}, found {network.scale} in {weights}")
-        self.network = network.for_inference().to(device, memory_format=torch.channels_last)
-        self.weight, self.degraded = weight, degraded
-        self.orientations = ORIENTATIONS if ensemble else 1
+    def __init__(self, config: PretrainConfig, device: torch.device) -> None:
+        loss, scale = config.loss, config.generator.scale
+        self.network = _load("loss.teacher", loss.teacher, scale, device)
+        self.weight, self.orientations = loss.teacher_weight, ORIENTATIONS if loss.teacher_ensemble else 1
+        self.degraded = config.data.degradation != BICUBIC
+        self.network_for_degraded = (
+            _load("loss.degraded_teacher", loss.degraded_teacher, scale, device) if loss.degraded_teacher else None
+        )
 
     @torch.no_grad()
     def target(self, lr: Tensor, hr: Tensor, step: int) -> Tensor:
         """N x 3 x h x h in [0, 1] and N x 3 x scale*h x scale*h in [-1, 1] -> as the latter."""
-        if self.degraded:
-            lr = reduced(hr, self.network.scale)
-        orientations = [(step + index) % self.orientations for index in range(len(lr))]
-        turned = torch.stack([turn(crop, k) for crop, k in zip(lr, orientations, strict=True)])
-        sr = self.network(turned.contiguous(memory_format=torch.channels_last)).float()
-        sr = torch.stack([turn_back(crop, k) for crop, k in zip(sr, orientations, strict=True)])
+        clean = reduced(hr, self.network.scale) if self.degraded else lr
+        sr = self._image(self.network, clean, step)
+        if self.network_for_degraded:
+            error = (lr - clean).square().mean((1, 2, 3), keepdim=True)
+            sr = sr.where(error < 10 ** (-NEARLY_CLEAN / 10), self._image(self.network_for_degraded, lr, step))
         return hr.lerp(sr, self.weight)
 
+    def _image(self, network: Network, lr: Tensor, step: int) -> Tensor:
+        """SR crops, each made in the orientation that is its turn."""
+        orientations = [(step + index) % self.orientations for index in range(len(lr))]
+        turned = torch.stack([turn(crop, k) for crop, k in zip(lr, orientations, strict=True)])
+        sr = network(turned.contiguous(memory_format=torch.channels_last)).float()
+        return torch.stack([turn_back(crop, k) for crop, k in zip(sr, orientations, strict=True)])
 
-def configured_teacher(config: PretrainConfig, device: torch.device) -> Teacher | None:
-    """The one that the config names, if any: there is none in adversarial training.
 
-    Raises:
-        UserError: the weights aren't there, or can't be used.
-    """
-    loss = config.loss
-    if not isinstance(loss, PretrainLoss) or not loss.teacher:
-        return None
-    if not Path(loss.teacher).exists():
-        raise UserError(f"loss.teacher: expected a generator's weights or run folder, found nothing at {loss.teacher}")
-    return Teacher(
-        Path(loss.teacher),
-        loss.teacher_weight,
-        config.generator.scale,
-        device,
-        loss.teacher_ensemble,
-        degraded=config.data.degradation != BICUBIC,
-    )
+def _load(key: str, weights: str, scale: int, device: torch.device) -> Network:
+    if not Path(weights).exists():
+        raise UserError(f"{key}: expected a generator's weights or run folder, found nothing at {weights}")
+    network = load_generator(Path(weights))
+    if network.scale != scale:
+        raise UserError(f"{key}: expected a network of scale {scale}, found {network.scale} in {weights}")
+    return network.for_inference().to(device, memory_format=torch.channels_last)
 
 
 def reduced(hr: Tensor, scale: int) -> Tensor:
