@@ -118,5 +118,5 @@ def test_a_teacher_that_cannot_be_used(weights: Path) -> None:
         teacher(Path("none.safetensors"))
     with pytest.raises(UserError, match=r"loss\.teacher: expected a network of scale 2, found 4"):
         teacher(weights, scale=2)
-    with pytest.raises(UserError, match=r"loss\.degraded_teacher: takes loss\.teacher for clean crops"):
+    with pytest.raises(UserError, match=r"loss\.degraded_teacher: expected loss\.teacher for clean crops and"):
         teacher(weights, degraded_teacher=str(weights))

@@ -187,7 +187,10 @@ class PretrainConfig:
         if self.frozen_batchnorm and not self.init:
             raise UserError("frozen_batchnorm: expected init, whose statistics are to be kept, found nothing")
         if self.loss.degraded_teacher and (not self.loss.teacher or self.data.degradation == BICUBIC):
-            raise UserError("loss.degraded_teacher: takes loss.teacher for clean crops, and a data.degradation")
+            raise UserError(
+                "loss.degraded_teacher: expected loss.teacher for clean crops and a data.degradation, "
+                f"found loss.teacher={self.loss.teacher!r} and {self.data.degradation.name}"
+            )
         multiples = [
             ("data.crop", self.data.crop, "the scale", self.generator.scale),
             ("validation.every", self.validation.every, "log.every", self.log.every),

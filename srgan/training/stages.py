@@ -211,7 +211,8 @@ class AdversarialStage(PretrainStage):
     def _regularisation(self, sr: Tensor, hr: Tensor, target: Tensor) -> Tensor | float:
         """Terms against tints, checkerboards and missing texture, to which VGG's features are nearly blind.
 
-        The paper has none of them. The mean absolute error is that of ESRGAN (Wang et al. 2018, equation 3).
+        The paper has none of them. The mean absolute error is that of ESRGAN (Wang et al. 2018, equation 3), towards
+        the content loss's target; the others are towards the original.
         """
         config, terms = self.config.loss, 0.0
         if config.pixel_weight:
