@@ -13,7 +13,7 @@ class PReLU(nn.PReLU):
     """PReLU with one slope for all channels, as the paper has it: a leaky ReLU whose slope is learnt.
 
     PyTorch's own backward pass writes the slope's gradient for each pixel and adds them up afterwards: on a CPU that
-    takes a quarter of a training step. Here it is one dot product.
+    takes a quarter of a training step. Here one product and one sum do.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,18 +33,12 @@ class _OneSlope(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, slope = ctx.saved_tensors
-        # One layout for both, so that their elements meet in the dot product.
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
-        below = x.clamp(max=0).contiguous(memory_format=torch.channels_last)
-        to_slope = torch.dot(_flat(gradient), _flat(below)).to(slope.dtype).view_as(slope)
-        # Into memory that is at hand: what a step waits for is the system handing out more.
+        # One piece of memory for all: what a step waits for is the system handing out more. `torch.dot` would take ten
+        # times as long in bf16 with PyTorch 2.14.
+        below = x.clamp(max=0)
+        to_slope = below.mul_(gradient).sum().to(slope.dtype).view_as(slope)
         to_x = torch.ops.aten.leaky_relu_backward.grad_input(gradient, x, slope.item(), False, grad_input=below)
         return to_x, to_slope
-
-
-def _flat(x: Tensor) -> Tensor:
-    """The elements of a channels_last N x C x H x W tensor in the order of memory."""
-    return x.permute(0, 2, 3, 1).reshape(-1)
 
 
 def conv_bn(conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
