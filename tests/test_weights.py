@@ -12,6 +12,7 @@ from PIL import Image
 
 from srgan.data.pairs import find_pairs
 from srgan.evaluation.evaluate import Result, evaluate, mean_scores
+from srgan.evaluation.grid import local_grid_deviation
 from srgan.evaluation.metrics import load_metrics
 from srgan.networks.tensors import read_tensor_file
 from srgan.networks.weights import load_generator
@@ -70,6 +71,15 @@ def test_srgan_is_perceptually_as_close_as_the_card_says(benchmarks: Path, squee
     for name, score in stated.items():
         assert np.mean([lpips(r.sr, r.hr) for r in set5(benchmarks, name)]) == pytest.approx(score, abs=0.001)
     assert stated["srgan_x4"] < stated["srresnet_x4"]
+
+
+def test_srgan_draws_no_grid_in_places(benchmarks: Path) -> None:
+    """One of its sub-pixels would make a period of 4 stand out from 3 and 5, which nothing in the network has."""
+    three, four, five = (
+        np.mean([local_grid_deviation(result.sr, result.hr, period) for result in set5(benchmarks, "srgan_x4")])
+        for period in (3, 4, 5)
+    )
+    assert four < (three + five) / 2
 
 
 def thumbnail(path: Path) -> np.ndarray:
