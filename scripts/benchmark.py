@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Measure the loader, the training steps or inference, each against its plain version in the same run.
 
     python -m scripts.benchmark data

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Draw examples of the `photo` degradation: LR images of one HR image, enlarged by 3, the first of them clean."""
 
 import argparse

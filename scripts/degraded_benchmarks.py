@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Make test sets of degraded photographs out of Set14 and BSD100: for each degradation a folder of HR and LR images.
 
     python -m scripts.degraded_benchmarks

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Download and unpack DIV2K: 800 training and 100 validation photographs of 2K, with their bicubic x4 reductions.
 
 What is there already is not downloaded again: archives are checked by MD5, unpacked folders by their number of images.

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Write a generator as ONNX (.onnx) or as a program of torch.export (.pt2), for images of any size.
 
     python -m scripts.export weights/srgan_x4.safetensors srgan_x4.onnx --fp16

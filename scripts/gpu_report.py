@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Half an hour on a large GPU: checks, speed, a profile, and both trainings, gathered in one report.
 
     ln -s "$PWD"/../shared/datasets/* datasets/     (or download what the configs name)

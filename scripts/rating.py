@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The opinion test of the SRGAN paper (section 3.3): a page for raters, and the statistics of what they answer.
 
     python -m scripts.rating make --data datasets/Set5 datasets/Set14 --out rating

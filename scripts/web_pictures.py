@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Make six pictures as people have them, out of scikit-image's photographs and a drawn sign: small and compressed.
 
     python -m scripts.web_pictures
