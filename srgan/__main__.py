@@ -32,7 +32,8 @@ def main() -> None:
         for known, (_, summary) in COMMANDS.items():
             print(f"  {known:9} {summary}")
     else:
-        sys.exit(f"error: expected srgan {'|'.join(COMMANDS)}, found {name!r}")
+        print(f"error: expected srgan {'|'.join(COMMANDS)}, found {name!r}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -122,9 +122,12 @@ OVERRIDES = {
     "data.=1": "data.: unknown key",
     "data.crop.x=5": "data.crop: expected a whole number, found {'x': 5}",
     "name.x=3": "name is not a section",
-    "optimizer.lr=": "optimizer.lr: expected a number, found None",
+    "optimizer.lr=": "optimizer.lr: expected a number, found ''",
     "optimizer.lr=[1": "the value is not YAML",
     "optimizer.lrr=1e-3": "optimizer.lrr: unknown key; did you mean optimizer.lr?",
+    "data.degradation.sigma=2": "data.degradation.sigma: unknown key; it goes with another data.degradation.name",
+    "data.degradation.per_crop=true": "data.degradation.per_crop: unknown key",  # a class variable
+    "discriminator.norm=spectral": "discriminator: unknown key; it is one of train.py's",
     "generator={blocks: 1, blocks: 2}": "key blocks is given twice",
 }
 

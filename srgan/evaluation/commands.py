@@ -35,6 +35,8 @@ def test() -> None:
     for name, folder in parse_saved(args.sr).items():
         if name in methods:
             raise UserError(f"--sr {name}: there is a method of this name already")
+        if folder.resolve() == (args.out / "images" / name).resolve():
+            raise UserError(f"--sr {name}: the images in {folder} would be overwritten: take another --out")
         methods[name] = SavedResults(folder, benchmarks)
     with ThreadPoolExecutor(1) as background:
         # pandas and matplotlib take half a second, which passes while the networks are at work.
@@ -58,7 +60,9 @@ def test() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=test.__doc__)
-    parser.add_argument("--weights", nargs="+", default=[], help="weights files, run folders, bicubic or nearest")
+    parser.add_argument(
+        "--weights", nargs="+", default=[], help="weights files, run folders, names such as srgan, bicubic or nearest"
+    )
     parser.add_argument(
         "--interpolate",
         nargs="+",
@@ -92,6 +96,6 @@ def _arguments() -> argparse.Namespace:
         raise UserError("expected either --data FOLDER ... or --hr FOLDER --lr FOLDER")
     if not args.weights and not args.sr:
         raise UserError("expected --weights, or --sr, or both")
-    if min(args.border or 0, args.crops or 0) < 0 or (args.scale or 2) < 2:
+    if min(args.border or 0, args.crops or 0) < 0 or (args.scale is not None and args.scale < 2):
         raise UserError("--border and --crops take 0 or more, --scale takes 2 or more")
     return args

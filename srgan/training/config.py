@@ -250,7 +250,8 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -
 
 def parse(kind: type[Config], tree: dict[str, Any]) -> Config:
     """Build a config from nested dicts, as YAML or a checkpoint holds them. Raises: UserError, as `load_config`."""
-    hints = {key: "it is one of train.py's: run train.py with this config" for key in dotted_keys(AdversarialConfig)}
+    adversarial = {"discriminator", *dotted_keys(AdversarialConfig)} - set(dotted_keys(PretrainConfig))
+    hints = dict.fromkeys(adversarial, "it is one of train.py's: run train.py with this config")
     hints["data.blur_sigma"] = "write data.degradation: {name: blur, sigma: ...}"
     return build(kind, tree, hints)
 

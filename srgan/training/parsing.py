@@ -59,7 +59,7 @@ def apply_override(override: str, tree: dict[str, Any]) -> None:
         if not isinstance(tree, dict):
             raise UserError(f"{override!r}: {section} is not a section")
     try:
-        tree[key] = _load(text)
+        tree[key] = _load(text) if text else ""
     except ValueError as error:
         raise UserError(f"{override!r}: the value is not YAML: {' '.join(str(error).split())}") from error
 
@@ -81,7 +81,7 @@ def build(kind: type[Section], tree: Any, hints: Mapping[str, str] | None = None
 
 def dotted_keys(kind: type, prefix: str = "") -> Iterator[str]:
     """All keys of a dataclass and of those nested in it, such as `optimizer.lr`."""
-    for name, field_type in typing.get_type_hints(kind).items():
+    for name, field_type in _field_types(kind).items():
         sections = [kind for kind in (field_type, *typing.get_args(field_type)) if dataclasses.is_dataclass(kind)]
         for section in sections:
             yield from dotted_keys(section, f"{prefix}{name}.")
@@ -138,7 +138,7 @@ def _load(text: str) -> Any:
 def _section(kind: type[Section], tree: Any, prefix: str, hint: Hint) -> Section:
     if not isinstance(tree, dict):
         raise UserError(f"{prefix.rstrip('.')}: expected a section of keys, found {_shown(tree)}")
-    types = typing.get_type_hints(kind)
+    types = _field_types(kind)
     for key in tree:
         if key not in types:
             raise UserError(f"{prefix}{key}: unknown key; {hint(f'{prefix}{key}', list(types))}")
@@ -154,11 +154,19 @@ def _section(kind: type[Section], tree: Any, prefix: str, hint: Hint) -> Section
         return kind(**values)
 
 
+def _field_types(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields; `get_type_hints` has its class variables as well."""
+    types = typing.get_type_hints(kind)
+    return {field.name: types[field.name] for field in dataclasses.fields(kind)}
+
+
 def _hint(known: list[str], hints: Mapping[str, str], key: str, siblings: list[str]) -> str:
     """The nearest right key: of the same section, of the same name in another one, or similar anywhere."""
     if key in hints:
         return hints[key]
     section, dot, name = key.rpartition(".")
+    if key in known:
+        return f"it goes with another {section}.name"
     near = [f"{section}{dot}{match}" for match in difflib.get_close_matches(name, siblings, n=1)]
     near += [other for other in known if other.rpartition(".")[2] == name]
     near += difflib.get_close_matches(key, known, n=1)

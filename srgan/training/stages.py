@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from srgan.common import parallel
-from srgan.common.errors import UserError, warn
+from srgan.common.errors import UserError, error_context, warn
 from srgan.common.precision import Precision, keep_freed_memory
 from srgan.networks.architectures import Network, build, describe_network
 from srgan.networks.discriminator import Discriminator
@@ -51,7 +51,8 @@ class PretrainStage:
         # With a batch's own statistics the losses judge an image that nobody will see.
         self.generator.train(not config.frozen_batchnorm)
         loss = config.loss
-        self.content = content_loss(loss.content, loss.vgg_weights, loss.vgg_factor, loss.texture_weight)
+        with error_context("loss.vgg_weights"):
+            self.content = content_loss(loss.content, loss.vgg_weights, loss.vgg_factor, loss.texture_weight)
         self.content.to(device, memory_format=torch.channels_last)
         self.teacher = Teacher(config, device) if loss.teacher else None
         self.accumulate = config.runtime.accumulate

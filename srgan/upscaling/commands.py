@@ -52,7 +52,7 @@ def upscale() -> int:
     # What suits a PNG is seen in its pixels: each file is decoded for this once at most.
     suited = cache(lambda path: args.weights or suited_weights(path))
     largest = upscaler(suited(inputs.files[0].path)).scale
-    scale = args.outscale or largest
+    scale = largest if args.outscale is None else args.outscale
     if not 1 <= scale <= largest:
         raise UserError(f"--outscale: expected 1 to {largest}, the network's factor, found {args.outscale}")
     jobs = plan(inputs.files, args.out, scale, args.format and f".{args.format}")
