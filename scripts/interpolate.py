@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Mix a generator trained on pixels with the GAN that came from it: less noise than the one, crisper than the other.
 
     python -m scripts.interpolate weights/srresnet_x4.safetensors runs/srgan_vgg54 0.7 mixed.safetensors
@@ -30,10 +29,12 @@ def mix(pixels: Path, gan: Path, alpha: float, out: Path) -> None:
     """Write (1 - alpha) * pixels + alpha * gan, weight by weight.
 
     Raises:
-        UserError: alpha is not in 0..1, or the networks are not of one architecture and size.
+        UserError: alpha is not in 0..1, the networks are not of one architecture and size, or `out` is one of them.
     """
     if out.suffix != ".safetensors":
         raise UserError(f"OUT: expected a name that ends with .safetensors, found {out}")
+    if out.exists() and any(out.samefile(source) for source in (pixels, gan) if source.exists()):
+        raise UserError(f"OUT: {out} is one of the two networks: take another name")
     mixed = interpolate(load_generator(pixels), load_generator(gan), alpha)
     save_weights(mixed, out, pixels=pixels.name, gan=gan.name, alpha=alpha)
 

@@ -97,7 +97,8 @@ def test_16_bit_files_stay_16_bit(tmp_path: Path, upscaler: Upscaler) -> None:
 def test_a_full_disk_or_a_folder_without_permission_is_one_line(tmp_path: Path, upscaler: Upscaler) -> None:
     save(tmp_path / "a.png")
     (tmp_path / "file").touch()
-    assert run(upscaler, [Job(tmp_path / "a.png", tmp_path / "file" / "a_x4.png")]) == 1
+    with pytest.raises(UserError, match="file: can't be written"):
+        run(upscaler, [Job(tmp_path / "a.png", tmp_path / "file" / "a_x4.png")])
 
 
 def test_long_names(tmp_path: Path, upscaler: Upscaler) -> None:

@@ -59,6 +59,11 @@ def test_mistakes(tmp_path: Path, pixels: Path, alpha: float, channels: int, out
     assert not (tmp_path / out).exists()
 
 
+def test_neither_network_is_overwritten(pixels: Path) -> None:
+    with pytest.raises(UserError, match="is one of the two networks: take another name"):
+        mix(pixels, pixels, 0.5, pixels)
+
+
 def test_strength_goes_from_srresnet_to_srgan(tmp_path: Path) -> None:
     for name in ("srresnet_x4", "srgan_x4"):
         save_weights(randomised(Generator(blocks=1, channels=4)), tmp_path / f"{name}.safetensors")
@@ -79,7 +84,8 @@ def test_released_weights_go_by_short_names(tmp_path: Path, monkeypatch: pytest.
     save_weights(Generator(scale=2, blocks=1, channels=4), tmp_path / "weights" / "srresnet_x2.safetensors")
     (tmp_path / "srgan").mkdir()
     assert find_weights(Path("srresnet_x2")) == tmp_path / "weights" / "srresnet_x2.safetensors"
-    assert find_weights(Path("srgan")) == tmp_path / "weights" / "srgan_x4.safetensors"
+    for name in ("srgan", "srgan_x4"):
+        assert find_weights(Path(name)) == tmp_path / "weights" / "srgan_x4.safetensors"
     assert find_weights(Path("weights/srgan_x4.safetensors")) == Path("weights/srgan_x4.safetensors")
     monkeypatch.chdir(tmp_path / "weights")
     with pytest.raises(UserError, match=r"sgran: expected a weights file, .* or one of srgan, srresnet"):

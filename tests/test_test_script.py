@@ -31,6 +31,13 @@ def test_weights_are_scored_beside_bicubic(photographs: Path, tmp_path: Path) ->
         assert (out / path).exists()
 
 
+def test_results_of_another_program_are_not_overwritten(photographs: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "out" / "images" / "mine"
+    finished = run("--sr", f"mine={mine}", "--data", photographs, "--out", tmp_path / "out")
+    assert finished.returncode == 2
+    assert finished.stderr.endswith("mine would be overwritten: take another --out\n")
+
+
 def test_a_missing_partner_is_one_line_and_exit_code_2(photographs: Path, tmp_path: Path) -> None:
     finished = run("--weights", "bicubic", "--hr", photographs, "--lr", tmp_path, "--out", tmp_path / "out")
     assert finished.returncode == 2

@@ -46,12 +46,15 @@ def run(
         How many failed.
 
     Raises:
-        UserError: `page` is a file of somebody else's, or can't be written.
+        UserError: a folder can't be made; `page` is a file of somebody else's, or can't be written.
     """
     if page:
         _keep_foreign(page, is_page)
     if parallel.is_main():
         for folder in {job.target.parent for job in jobs}:
+            # What can't be written into is found before the work, not after it.
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
             # Not those of another process that is still writing.
             remove_leftovers(folder, seconds=600)
     counts, errors, figures = Counter(), [], []
