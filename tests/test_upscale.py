@@ -120,6 +120,12 @@ def test_shapes_and_types_are_kept(generator: Generator, shape: tuple[int, ...],
     assert sr.dtype == dtype
 
 
+def test_a_reversed_view_is_an_array_too(generator: Generator, astronaut: np.ndarray) -> None:
+    """OpenCV's B, G, R by `image[..., ::-1]`."""
+    upscaler, view = Upscaler(generator), astronaut[:30, 40:10:-1, ::-1]
+    np.testing.assert_array_equal(upscaler.upscale(view), upscaler.upscale(view.copy()))
+
+
 @pytest.mark.parametrize(
     ("image", "error"),
     [

@@ -97,7 +97,7 @@ def _load(project: str, tensors: dict[str, Tensor], architecture: str, arguments
 
 
 def find_weights(path: Path) -> Path:
-    """The file that a path means: a run folder its latest weights, `srgan` the released `weights/srgan_x4.safetensors`.
+    """The file that a path means: a run folder its latest weights, `srgan` or `srgan_x4` a released file.
 
     Raises:
         UserError: a folder without weights, or no released weights of this name.
@@ -107,9 +107,9 @@ def find_weights(path: Path) -> Path:
     for name in ("weights/last.safetensors", "checkpoints/last.pt"):
         if (path / name).exists():
             return path / name
-    released = released_weights()
-    if str(path) in released:
-        return released[str(path)]
+    released, short = released_weights(), str(path).removesuffix("_x4")
+    if short in released:
+        return released[short]
     if path.suffix and not path.is_dir():
         return path
     names = ", ".join(released) or "the released ones, which are not there: see the repository's weights/ folder"

@@ -152,7 +152,7 @@ class Upscaler:
     def _upscale_window(self, window: np.ndarray, row: Span, column: Span) -> np.ndarray:
         """uint8 or uint16 h x w x C -> the tile's core, upscaled, in the same type."""
         channels = window.shape[2]
-        pixels = torch.tensor(window)[None].to(self.device)
+        pixels = torch.from_numpy(np.array(window, order="C"))[None].to(self.device)
         lr = lr_tensor(pixels)  # 1 x C x h x w
         rgb = lr[:, :3] if channels >= 3 else lr[:, :1].expand(-1, 3, -1, -1)
         sr = self._forward(
