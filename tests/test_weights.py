@@ -73,7 +73,7 @@ def test_srgan_is_perceptually_as_close_as_the_card_says(benchmarks: Path, squee
     assert stated["srgan_x4"] < stated["srresnet_x4"]
 
 
-def test_srgan_draws_no_grid_in_places(benchmarks: Path) -> None:
+def test_no_grid_of_srgan_stands_out_in_places(benchmarks: Path) -> None:
     """One of its sub-pixels would make a period of 4 stand out from 3 and 5, which nothing in the network has."""
     three, four, five = (
         np.mean([local_grid_deviation(result.sr, result.hr, period) for result in set5(benchmarks, "srgan_x4")])
