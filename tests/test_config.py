@@ -115,6 +115,15 @@ def test_mistakes(tmp_path: Path, text: str, expected: str) -> None:
     assert len(message) < len(str(path)) + 250
 
 
+def test_a_key_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\ndata: {degradation: {name: photo, jpeg_quality: [90, 30]}}\n", encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        load_config(PretrainConfig, path, ["runtime.seed=1"])
+    expected = "data.degradation.jpeg_quality: expected [low, high] within 1 and 100, found [90, 30]"
+    assert str(error.value) == f"{path} and the command line: {expected}"
+
+
 OVERRIDES = {
     "x": "expected section.key=value",
     "=5": "expected section.key=value",
@@ -138,7 +147,7 @@ def test_mistakes_in_overrides(tmp_path: Path, override: str, expected: str) -> 
     path.write_text("name: x\n")
     with pytest.raises(UserError) as error:
         load_config(PretrainConfig, path, [override])
-    assert str(error.value).startswith(f"{path} with {override}: ")
+    assert str(error.value).startswith(f"{path} and the command line: ")
     assert expected in str(error.value)
 
 
@@ -160,7 +169,7 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("loss: {texture_weight: 1}", r"loss\.texture_weight: takes loss\.content vgg31 or a later layer, found mse"),
+        ("loss: {texture_weight: 1}", r"loss\.texture_weight: takes content vgg31 or a later layer, found mse"),
         ("loss: {texture_weight: 1, content: vgg22}", "texture_weight: .* found vgg22"),
         (
             "loss: {texture_weight: 1, content: vgg31}\ndata: {crop: 40}",

@@ -119,7 +119,7 @@ def test_configs_name_pairs_as_folders(tmp_path: Path) -> None:
     assert to_dict(config)["data"]["folders"] == ["photos", {"hr": "a", "lr": "b"}]
     for mistake, message in {
         "{hr: a}": r"data\.folders(\[0\])?\.lr: missing",
-        "{hr: a, lr: ''}": r"data\.folders(\[0\])?: expected two folders",
+        "{hr: a, lr: ''}": r"data\.folders(\[0\])?\.lr: expected a folder, found nothing",
         "{hr: a, lq: b}": r"data\.folders(\[0\])?\.lq: unknown key; did you mean data",
         "[5]": r"data\.folders(\[0\])?: expected text, found 5",
         '"a\\0b"': r"data\.folders: expected text without null characters",

@@ -197,7 +197,7 @@ def test_configs(tmp_path: Path) -> None:
     photo = load_config(PretrainConfig, path).data.degradation
     assert photo == Photo(jpeg_quality=(50, 95), noise=0.2)
     for mistake, message in {
-        "jpeg_quality=[95, 50]": r"data.degradation: jpeg_quality: expected \[low, high\] within 1 and 100",
+        "jpeg_quality=[95, 50]": r"data.degradation.jpeg_quality: expected \[low, high\] within 1 and 100",
         "jpeg_quality=80": r"jpeg_quality: expected \[low, high\]",
         "blur_sigma=[0, 1]": r"blur_sigma: expected \[low, high\] within 0.1 and 16",
         "jpeg=1.5": "data.degradation.jpeg: expected a number at least 0 and at most 1",

@@ -33,8 +33,9 @@ class PairFolders:
     lr: str
 
     def __post_init__(self) -> None:
-        if not self.hr or not self.lr:
-            raise UserError(f"expected two folders, {{hr: ..., lr: ...}}, found {self}")
+        for key, folder in (("hr", self.hr), ("lr", self.lr)):
+            if not folder:
+                raise UserError(f"{key}: expected a folder, found nothing")
 
     def __str__(self) -> str:
         return f"{{hr: {self.hr}, lr: {self.lr}}}"

@@ -39,8 +39,8 @@ class Data:
     strict: bool = False  # stop at an image that can't be read instead of leaving it out
 
     def __post_init__(self) -> None:
-        _check_paths("data.folders", self.folders)
-        _check_paths("data.cache", (self.cache,))
+        _check_paths("folders", self.folders)
+        _check_paths("cache", (self.cache,))
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Loss:
     def __post_init__(self) -> None:
         if self.content not in PIXEL_LOSSES and not re.fullmatch(r"vgg(1[12]|2[12]|[345][1-4])", self.content):
             names = ", ".join(PIXEL_LOSSES)
-            raise UserError(f"loss.content: expected {names} or vgg11 to vgg54, found {self.content!r}")
+            raise UserError(f"content: expected {names} or vgg11 to vgg54, found {self.content!r}")
         if self.texture_weight and not re.match("vgg[345]", self.content):
-            raise UserError(f"loss.texture_weight: takes loss.content vgg31 or a later layer, found {self.content}")
+            raise UserError(f"texture_weight: takes content vgg31 or a later layer, found {self.content}")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         if any(b <= a for a, b in zip((0, *self.milestones), self.milestones, strict=False)):
-            raise UserError(f"optimizer.milestones: expected iterations in rising order, found {list(self.milestones)}")
+            raise UserError(f"milestones: expected iterations in rising order, found {list(self.milestones)}")
 
 
 @dataclass(frozen=True)
@@ -136,13 +136,11 @@ class Validation:
     best: str = "psnr"  # the metric by which weights/best is picked
 
     def __post_init__(self) -> None:
-        _check_paths("validation.folders", self.folders)
-        with error_context("validation.metrics"):
+        _check_paths("folders", self.folders)
+        with error_context("metrics"):
             names = [metric_name(spec) for spec in self.metrics]
         if self.best not in names:
-            raise UserError(
-                f"validation.best: expected one of validation.metrics ({', '.join(names)}), found {self.best!r}"
-            )
+            raise UserError(f"best: expected one of metrics ({', '.join(names)}), found {self.best!r}")
 
 
 @dataclass(frozen=True)
@@ -242,7 +240,7 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -
     """
     with error_context(str(path)):
         tree = read_yaml(path)
-    with error_context(" with ".join([str(path), *overrides])):
+    with error_context(f"{path} and the command line" if overrides else str(path)):
         for override in overrides:
             apply_override(override, tree)
         return parse(kind, tree)

@@ -6,7 +6,7 @@ import math
 import reprlib
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import UnionType
@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from srgan.common.errors import UserError, describe, error_context
+from srgan.common.errors import UserError, describe
 
 Section = TypeVar("Section")
 Hint = Callable[[str, list[str]], str]  # (unknown key, keys of its section) -> what to do
@@ -150,8 +150,10 @@ def _section(kind: type[Section], tree: Any, prefix: str, hint: Hint) -> Section
             _check_range(values[field.name], field.metadata, where)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise UserError(f"{where}: missing; it has no default")
-    with error_context(prefix[:-1]) if prefix else nullcontext():
+    try:
         return kind(**values)
+    except UserError as error:  # of one of its own keys
+        raise UserError(f"{prefix}{error}") from error
 
 
 def _field_types(kind: type) -> dict[str, Any]:
