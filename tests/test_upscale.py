@@ -133,9 +133,11 @@ def test_a_reversed_view_is_an_array_too(generator: Generator, astronaut: np.nda
         (np.zeros((4, 4, 5), np.uint8), ValueError),
         (np.zeros((4, 0, 3), np.uint8), ValueError),
         (np.zeros((1, 4, 4, 3), np.uint8), ValueError),
+        ("photo.jpg", TypeError),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), TypeError),
     ],
 )
-def test_other_arrays_are_refused(generator: Generator, image: np.ndarray, error: type[Exception]) -> None:
+def test_other_images_are_refused(generator: Generator, image: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="expected an image"):
         Upscaler(generator).upscale(image)
 
@@ -262,6 +264,11 @@ def test_other_errors_are_not_taken_for_memory(generator: Generator, monkeypatch
 def test_a_tile_has_pixels(generator: Generator, tile: int) -> None:
     with pytest.raises(UserError, match="tile of at least 1 pixel"):
         Upscaler(generator, tile=tile)
+
+
+def test_another_number_format(generator: Generator) -> None:
+    with pytest.raises(UserError, match="expected auto, fp32, bf16, fp16, found 'float16'"):
+        Upscaler(generator, precision="float16")
 
 
 def test_colours_hold(benchmarks: Path) -> None:

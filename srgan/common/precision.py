@@ -63,9 +63,14 @@ class Precision:
     Args:
         name: "fp32", "bf16", "fp16", or "auto" for `fastest_format`.
         device: where the run computes.
+
+    Raises:
+        UserError: another name.
     """
 
     def __init__(self, name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> None:
+        if name not in ("auto", *FORMATS):
+            raise UserError(f"precision: expected auto, {', '.join(FORMATS)}, found {name!r}")
         self.device = device
         self.dtype = fastest_format(device) if name == "auto" else FORMATS[name]
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)

@@ -56,7 +56,7 @@ class Upscaler:
             others overlap by as much as they need.
 
     Raises:
-        UserError: the weights can't be loaded, the device isn't there, or the tile isn't positive.
+        UserError: the weights can't be loaded, the device isn't there, no such precision, or the tile isn't positive.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Upscaler:
             profile, which `save` writes.
 
         Raises:
-            TypeError: another type of values.
+            TypeError: neither of these, or another type of values.
             ValueError: another shape, an empty image, or a Pillow image of 32 bits a value.
             UserError: no memory even for the smallest tile.
         """
@@ -102,6 +102,8 @@ class Upscaler:
             result = Image.fromarray(self.upscale(to_8bit(array) if array.ndim == 3 else array, progress))
             result.info.update(colour_profile(image))
             return result
+        if not isinstance(image, np.ndarray):
+            raise TypeError(f"expected an image as a NumPy array or of Pillow, found {type(image).__name__}")
         if image.dtype not in (np.uint8, np.uint16):
             raise TypeError(f"expected an image of uint8 or uint16, found {image.dtype}")
         if image.ndim not in (2, 3) or 0 in image.shape or (image.ndim == 3 and image.shape[2] > 4):
