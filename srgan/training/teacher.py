@@ -13,7 +13,7 @@ from srgan.networks.weights import load_generator
 from srgan.training.config import PretrainConfig
 
 ORIENTATIONS = 8
-NEARLY_CLEAN = 34  # PSNR [dB] of an LR crop against the clean one: JPEG 95 has 31 to 41, JPEG 75 27 to 35
+NEARLY_CLEAN = 31  # PSNR [dB] of an LR crop against the clean one: JPEG 95 has 31 to 41, JPEG 75 27 to 35
 
 
 class Teacher:
