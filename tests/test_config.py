@@ -169,7 +169,7 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("loss: {texture_weight: 1}", r"loss\.texture_weight: takes content vgg31 or a later layer, found mse"),
+        ("loss: {texture_weight: 1}", r"loss\.texture_weight: takes loss\.content vgg31 or a later layer, found mse"),
         ("loss: {texture_weight: 1, content: vgg22}", "texture_weight: .* found vgg22"),
         (
             "loss: {texture_weight: 1, content: vgg31}\ndata: {crop: 40}",

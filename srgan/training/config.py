@@ -74,7 +74,7 @@ class Loss:
             names = ", ".join(PIXEL_LOSSES)
             raise UserError(f"content: expected {names} or vgg11 to vgg54, found {self.content!r}")
         if self.texture_weight and not re.match("vgg[345]", self.content):
-            raise UserError(f"texture_weight: takes content vgg31 or a later layer, found {self.content}")
+            raise UserError(f"texture_weight: takes loss.content vgg31 or a later layer, found {self.content}")
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Validation:
         with error_context("metrics"):
             names = [metric_name(spec) for spec in self.metrics]
         if self.best not in names:
-            raise UserError(f"best: expected one of metrics ({', '.join(names)}), found {self.best!r}")
+            raise UserError(f"best: expected one of validation.metrics ({', '.join(names)}), found {self.best!r}")
 
 
 @dataclass(frozen=True)
