@@ -20,8 +20,8 @@ from srgan.common.errors import UserError, command
 from srgan.common.files import writing
 from srgan.common.images import write_image
 from srgan.data.degrade import BICUBIC, Blur
+from srgan.data.effects import add_gaussian_noise, jpeg
 from srgan.data.pairs import ImagePair
-from srgan.data.photo import add_gaussian_noise, jpeg
 from srgan.evaluation.evaluate import load_benchmarks
 
 Degrade = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]

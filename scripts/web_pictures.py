@@ -15,7 +15,7 @@ from skimage import data
 
 from srgan.common.errors import command
 from srgan.common.images import write_image
-from srgan.data.photo import add_gaussian_noise, add_poisson_noise, jpeg
+from srgan.data.effects import add_gaussian_noise, add_poisson_noise, jpeg
 
 LINES = ("Fresh bread daily", "7 am - 6 pm", "closed on Mondays, 24-26 December", "Rue des Petits Champs 113")
 

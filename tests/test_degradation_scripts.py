@@ -9,8 +9,8 @@ import pytest
 from scripts import degradations, degraded_benchmarks, web_pictures
 from srgan.common.errors import UserError
 from srgan.common.images import read_rgb
+from srgan.data.effects import jpeg
 from srgan.data.pairs import find_pairs
-from srgan.data.photo import jpeg
 from srgan.data.resize import imresize
 from srgan.upscaling.choice import is_compressed
 

@@ -1,27 +1,33 @@
-"""Photographs as people have them: a random degradation after BSRGAN (Zhang et al., 2021, arXiv:2103.14006) and
-Real-ESRGAN (Wang et al., 2021, arXiv:2107.10833), for x4 and a small network.
+"""Photographs as people have them: a camera, and then what happens to its files.
 
-Each step is a function of its own; all images are uint8 H x W x 3.
+Two stages of random degradation as in Real-ESRGAN (Wang et al., 2021, arXiv:2107.10833), the first of them in a
+camera's order: lens, sensor, noise, interpolation of colours, noise reduction, sharpening, JPEG.
 """
 
-import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 import numpy as np
-from PIL import Image
 
 from srgan.common.errors import UserError
 from srgan.common.fields import number
+from srgan.data.effects import (
+    add_gaussian_noise,
+    add_poisson_noise,
+    convolve,
+    demosaic,
+    denoise,
+    gaussian_kernel,
+    jpeg,
+    random_quality,
+    resize,
+    sharpen,
+    sinc_kernel,
+    webp,
+)
 from srgan.data.resize import imresize
 
-RESAMPLING = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "area": Image.Resampling.BOX,
-    "nearest": Image.Resampling.NEAREST,
-}
 # Pillow's default and most phones'; many cameras'; high-quality settings.
 SUBSAMPLING = ("4:2:0", "4:2:2", "4:4:4")
 
@@ -33,160 +39,110 @@ def _probability(default: float) -> float:
 
 @dataclass(frozen=True)
 class Photo:
-    """Blur, reduction, noise and compression, each with a probability and random parameters.
+    """The steps' probabilities, and the intervals [low, high] of their random parameters.
 
-    Intervals [low, high] are those of uniform distributions; of the compression it is the logarithm of its step that is
-    uniform (`random_quality`).
+    Parameters are uniform, but for the noises' and the sharpening's, whose logarithms are, and the compression's
+    (`random_quality`): light ones are the rule and heavy ones occur.
     """
 
     name: Literal["photo"] = "photo"
     clean: float = _probability(0.1)  # MATLAB's bicubic reduction only, so that the network stays good on clean images
-    blur: float = _probability(0.6)
+    # The camera
+    blur: float = _probability(0.6)  # by the lens
     blur_sigma: tuple[float, ...] = (0.2, 3.0)  # in HR pixels
-    anisotropic: float = _probability(0.5)  # of the blurs: two widths, at a random angle
-    resize: float = _probability(0.3)  # to a size between HR and LR first
-    noise: float = _probability(0.5)
-    noise_sigma: tuple[float, ...] = (1.0, 10.0)  # Gaussian, of 255
+    anisotropic: float = _probability(0.3)  # of the blurs: two widths, at a random angle
+    mosaic: float = _probability(0.4)  # one colour per sensor pixel, the others interpolated
+    noise: float = _probability(0.6)
+    noise_sigma: tuple[float, ...] = (1.0, 25.0)  # standard deviation of 255; of Poisson's noise at white
     poisson: float = _probability(0.4)  # of the noises; the others are Gaussian
-    poisson_sigma: tuple[float, ...] = (1.0, 10.0)  # its standard deviation at white, of 255
-    grey: float = _probability(0.4)  # of the noises: the same in R, G and B
-    jpeg: float = _probability(0.75)
-    jpeg_quality: tuple[int, ...] = (30, 95)
-    twice: float = _probability(0.2)  # of the JPEGs: compressed again, with another quality and block grid
-    webp: float = _probability(0.3)  # of the crops without JPEG, at the same qualities
+    grey: float = _probability(0.3)  # of the noises: the same in R, G and B
+    denoise: float = _probability(0.4)  # of the noisy ones: reduced by the camera
+    sharpen: float = _probability(0.4)
+    sharpen_amount: tuple[float, ...] = (0.2, 2.0)
+    # The file
+    jpeg: float = _probability(0.85)
+    jpeg_quality: tuple[int, ...] = (30, 98)
+    webp: float = _probability(0.3)  # of those without JPEG, at the same qualities
+    # Afterwards
+    edited: float = _probability(0.4)  # the camera's picture was resized, sharpened or filtered, and saved again
+    edited_scale: tuple[float, ...] = (0.5, 2.0)  # the camera's picture, in LR sizes, before it was resized
+    ringing: float = _probability(0.2)  # of the edited ones: filtered with a sinc
     per_crop: ClassVar[bool] = True
     margin: ClassVar[int] = 6
 
     def __post_init__(self) -> None:
-        for field, low, high in (
-            ("blur_sigma", 0.1, 16),
-            ("noise_sigma", 0, 255),
-            ("poisson_sigma", 0.1, 255),
-            ("jpeg_quality", 1, 100),
-        ):
-            interval = getattr(self, field)
-            if len(interval) != 2 or not low <= interval[0] <= interval[1] <= high:
-                raise UserError(f"{field}: expected [low, high] within {low} and {high}, found {list(interval)}")
+        limits = {
+            "blur_sigma": (0.1, 16),
+            "noise_sigma": (0.1, 255),
+            "sharpen_amount": (0.01, 10),
+            "jpeg_quality": (1, 100),
+            "edited_scale": (0.1, 2),  # beyond the smallest scale there is no HR image
+        }
+        for field in fields(self):
+            low, high = limits.get(field.name, (0, 0))
+            interval = getattr(self, field.name)
+            if high and not (len(interval) == 2 and low <= interval[0] <= interval[1] <= high):
+                raise UserError(f"{field.name}: expected [low, high] within {low} and {high}, found {list(interval)}")
 
     def __call__(self, hr: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
         if rng.random() < self.clean:
             return imresize(hr, 1 / scale)
-        lr = self._reduced(hr, scale, rng)
-        if rng.random() < self.noise:
-            grey = rng.random() < self.grey
-            if rng.random() < self.poisson:
-                lr = add_poisson_noise(lr, rng.uniform(*self.poisson_sigma), grey, rng)
-            else:
-                lr = add_gaussian_noise(lr, rng.uniform(*self.noise_sigma), grey, rng)
-        return self._compressed(lr, rng)
-
-    def _reduced(self, hr: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
         size = hr.shape[0] // scale, hr.shape[1] // scale
-        blurred, resized = rng.random() < self.blur, rng.random() < self.resize
+        if rng.random() >= self.edited:
+            return self._saved(self._taken(hr, size, rng), rng)
+        factor = log_uniform(self.edited_scale, rng)
+        picture = self._saved(self._taken(hr, tuple(max(round(side * factor), 2) for side in size), rng), rng)
+        return self._saved(self._edited(picture, size, rng), rng)
+
+    def _taken(self, hr: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        """The picture of this size that a camera makes of the scene, before it is compressed."""
+        image = self._reduced(hr, size, rng)
+        noisy = rng.random() < self.noise
+        if noisy:
+            noise = add_poisson_noise if rng.random() < self.poisson else add_gaussian_noise
+            image = noise(image, log_uniform(self.noise_sigma, rng), rng.random() < self.grey, rng)
+        if rng.random() < self.mosaic:
+            image = demosaic(image)
+        if noisy and rng.random() < self.denoise:
+            image = denoise(image, rng.random(), rng.uniform(0.5, 3))
+        return self._sharpened(image, rng)
+
+    def _reduced(self, hr: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        """What falls onto the sensor's pixels through the lens."""
+        factor = hr.shape[0] / size[0]
+        blurred = rng.random() < self.blur
         # Pillow's "area" shifts pixels unless the factor is an integer; "nearest" without a blur is aliased.
-        method = rng.choice(["bicubic", "bilinear", "area", "nearest"][: 2 if resized else 4 if blurred else 3])
+        whole = all(side % small == 0 for side, small in zip(hr.shape, size, strict=False))
+        method = rng.choice(["bicubic", "bilinear", "area", "nearest"][: (4 if blurred else 3) if whole else 2])
         if blurred:
             sigmas = rng.uniform(*self.blur_sigma, size=2)
             if rng.random() >= self.anisotropic:
                 sigmas[1] = sigmas[0]
-            # With an even scale, Pillow's nearest pixel is half a pixel off the centre of the cell.
-            shift = 0.5 if method == "nearest" and scale % 2 == 0 else 0.0
+            # With an even factor, Pillow's nearest pixel is half a pixel off the centre of the cell.
+            shift = 0.5 if method == "nearest" and factor % 2 == 0 else 0.0
             hr = convolve(hr, gaussian_kernel(*sigmas, rng.uniform(0, math.pi), shift))
-        if resized:
-            factor = rng.uniform(1 / scale, 1)
-            between = tuple(max(1, round(side * factor)) for side in hr.shape[:2])
-            hr = resize(hr, between, rng.choice(["bicubic", "bilinear"]))
-        elif method == "bicubic":
-            return imresize(hr, 1 / scale)
-        return resize(hr, size, method)
+        return imresize(hr, 1 / factor) if whole and method == "bicubic" else resize(hr, size, method)
 
-    def _compressed(self, lr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _edited(self, picture: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        image = resize(picture, size, rng.choice(["bicubic", "bilinear"]))
+        if rng.random() < self.ringing:
+            image = convolve(image, sinc_kernel(rng.uniform(math.pi / 2, math.pi), int(rng.integers(3, 8))))
+        return self._sharpened(image, rng)
+
+    def _sharpened(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if rng.random() < self.sharpen:
+            image = sharpen(image, log_uniform(self.sharpen_amount, rng), rng.uniform(0.5, 1.5))
+        return image
+
+    def _saved(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if rng.random() < self.jpeg:
-            for _ in range(1 + (rng.random() < self.twice)):
-                quality = random_quality(self.jpeg_quality, rng)
-                lr = jpeg(lr, quality, rng.choice(SUBSAMPLING, p=(0.7, 0.15, 0.15)), tuple(rng.integers(8, size=2)))
-        elif rng.random() < self.webp:
-            lr = webp(lr, random_quality(self.jpeg_quality, rng))
-        return lr
+            subsampling, offset = rng.choice(SUBSAMPLING, p=(0.5, 0.3, 0.2)), tuple(rng.integers(8, size=2))
+            return jpeg(image, random_quality(self.jpeg_quality, rng), subsampling, offset)
+        if rng.random() < self.webp:
+            return webp(image, random_quality(self.jpeg_quality, rng))
+        return image
 
 
-def gaussian_kernel(sigma_a: float, sigma_b: float, angle: float = 0.0, shift: float = 0.0) -> np.ndarray:
-    """A Gaussian kernel of two widths with sum 1, cut off at three times the larger one.
-
-    Args:
-        sigma_a, sigma_b: standard deviations along its two axes, in pixels.
-        angle: from the x axis to the first axis, towards the y axis, in radians.
-        shift: of the centre in both directions, in pixels; the filtered image is shifted by as much.
-    """
-    radius = math.ceil(3 * max(sigma_a, sigma_b))
-    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1] - shift
-    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    kernel = np.exp(-((along / sigma_a) ** 2 + (across / sigma_b) ** 2) / 2)
-    return kernel / kernel.sum()
-
-
-def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Filter the image, which is mirrored beyond its borders."""
-    radius = len(kernel) // 2
-    padded = np.pad(image.astype(np.float32), ((radius, radius), (radius, radius), (0, 0)), mode="symmetric")
-    from scipy.signal import fftconvolve  # takes half a second, and only this degradation needs it
-
-    return to_uint8(fftconvolve(padded, kernel.astype(np.float32)[..., None], mode="valid", axes=(0, 1)))
-
-
-def resize(image: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
-    """Resize to (height, width) with Pillow, antialiased except for "nearest"."""
-    return np.asarray(Image.fromarray(image).resize(size[::-1], RESAMPLING[method]))
-
-
-def add_gaussian_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.random.Generator) -> np.ndarray:
-    """Add noise of this standard deviation (of 255): independent in each channel, or the same in all (grey)."""
-    return to_uint8(image + sigma * rng.standard_normal((*image.shape[:2], 1 if grey else 3), dtype=np.float32))
-
-
-def add_poisson_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.random.Generator) -> np.ndarray:
-    """Add a sensor's shot noise, whose variance is proportional to the signal.
-
-    Args:
-        sigma: its standard deviation at white, of 255.
-        grey: compute the noise for the mean of R, G and B, and add it to all three.
-    """
-    signal = image.mean(axis=2, keepdims=True) if grey else image
-    # N photons have a noise of sqrt(N).
-    photons = (255 / sigma) ** 2
-    return to_uint8(image + rng.poisson(signal / 255 * photons) * (255 / photons) - signal)
-
-
-def random_quality(interval: tuple[int, ...], rng: np.random.Generator) -> int:
-    """A quality within [low, high], 1 to 100, whose quantisation step is uniform in its logarithm.
-
-    By libjpeg's rule (jpeg_quality_scaling) the step at 95 is a fifth of that at 75 and a tenth of that at 50. Drawn
-    evenly, qualities would hardly ever be those of cameras.
-    """
-    # Percent of Annex K's tables; at 100 each step is 1, about 1 percent of them.
-    low, high = (math.log(max(5000 / q if q < 50 else 200 - 2 * q, 1)) for q in interval)
-    percent = math.exp(rng.uniform(high, low))
-    return round(5000 / percent if percent > 100 else 100 - percent / 2)
-
-
-def jpeg(image: np.ndarray, quality: int, subsampling: str = "4:2:0", offset: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """Compress as JPEG; the first block starts `offset` (rows, columns) above and to the left of the image."""
-    top, left = offset
-    padded = np.pad(image, ((top, 0), (left, 0), (0, 0)), mode="symmetric")
-    return _coded(padded, "JPEG", quality=quality, subsampling=subsampling)[top:, left:]
-
-
-def webp(image: np.ndarray, quality: int) -> np.ndarray:
-    """Compress as lossy WebP."""
-    return _coded(image, "WebP", quality=quality)
-
-
-def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Round half up and clip to 0..255."""
-    return np.floor(image + 0.5).clip(0, 255).astype(np.uint8)
-
-
-def _coded(image: np.ndarray, kind: str, **options: object) -> np.ndarray:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, kind, **options)
-    return np.asarray(Image.open(file).convert("RGB"))
+def log_uniform(interval: tuple[float, ...], rng: np.random.Generator) -> float:
+    """A number within [low, high], low > 0, whose logarithm is uniform."""
+    return math.exp(rng.uniform(*map(math.log, interval)))
