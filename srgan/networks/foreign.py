@@ -46,13 +46,15 @@ class TanhNetwork(nn.Module):
 class SpandrelNetwork(nn.Module):
     """A network loaded by spandrel, whose output in [0, 1] is mapped to [-1, 1].
 
-    It always runs in fp32. Its receptive field is unknown: the overlap of the tiles stands for both radii.
+    It runs in fp32 unless spandrel knows that the network works in the format of the autocast around it. Its receptive
+    field is unknown: the overlap of the tiles stands for both radii.
     """
 
     def __init__(self, descriptor: "spandrel.ImageModelDescriptor", overlap: int) -> None:
         super().__init__()
         # Not a module; a call pads the image as the model requires and crops the result.
         self.descriptor, self.model = descriptor, descriptor.model
+        self.has_attention = any(isinstance(module, (nn.Linear, nn.LayerNorm)) for module in self.model.modules())
         self.scale = descriptor.scale
         self.receptive_radius = self.upsample_radius = overlap
 
@@ -63,9 +65,13 @@ class SpandrelNetwork(nn.Module):
         return lr
 
     def reconstruct(self, features: Tensor) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):
-            # Attention layers make views that a channels_last tensor doesn't allow.
-            return 2 * self.descriptor(features.contiguous()) - 1
+        device = features.device.type
+        supported = {torch.bfloat16: self.descriptor.supports_bfloat16, torch.float16: self.descriptor.supports_half}
+        # Attention layers make views that a channels_last tensor doesn't allow.
+        layout = torch.contiguous_format if self.has_attention else torch.channels_last
+        wanted = torch.is_autocast_enabled(device) and supported.get(torch.get_autocast_dtype(device), False)
+        with torch.autocast(device, enabled=wanted):
+            return 2 * self.descriptor(features.contiguous(memory_format=layout)).float() - 1
 
     def for_inference(self) -> "SpandrelNetwork":
         return self

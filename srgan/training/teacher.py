@@ -9,7 +9,7 @@ from torch import Tensor
 from srgan.common.errors import UserError
 from srgan.data.degrade import BICUBIC
 from srgan.networks.architectures import Network
-from srgan.networks.weights import load_generator
+from srgan.networks.weights import load_network
 from srgan.training.config import PretrainConfig
 
 ORIENTATIONS = 8
@@ -65,7 +65,7 @@ class Teacher:
 def _load(key: str, weights: str, scale: int, device: torch.device) -> Network:
     if not Path(weights).exists():
         raise UserError(f"{key}: expected a generator's weights or run folder, found nothing at {weights}")
-    network = load_generator(Path(weights))
+    network = load_network(Path(weights))
     if network.scale != scale:
         raise UserError(f"{key}: expected a network of scale {scale}, found {network.scale} in {weights}")
     return network.for_inference().to(device, memory_format=torch.channels_last)
