@@ -70,8 +70,10 @@ def test_strength_goes_from_srresnet_to_srgan(tmp_path: Path) -> None:
     pixels, gan = (load_generator(tmp_path / f"{name}_x4.safetensors").state_dict() for name in ("srresnet", "srgan"))
     weight = "body.0.conv1.weight"
     for strength, expected in ((0, pixels[weight]), (1, gan[weight]), (0.5, (pixels[weight] + gan[weight]) / 2)):
-        mixed = load_with_strength(tmp_path / "srgan_x4.safetensors", strength)
-        torch.testing.assert_close(mixed.state_dict()[weight], expected)
+        for named in ("srgan_x4", "srresnet_x4"):
+            mixed = load_with_strength(tmp_path / f"{named}.safetensors", strength)
+            torch.testing.assert_close(mixed.state_dict()[weight], expected)
+    (tmp_path / "srgan_x4.safetensors").unlink()
     with pytest.raises(UserError, match=r"leave --weights out, .* not .*srresnet_x4\.safetensors"):
         load_with_strength(tmp_path / "srresnet_x4.safetensors", 0.5)
 

@@ -28,20 +28,21 @@ def interpolate(pixels: Network, gan: Network, alpha: float) -> Network:
 
 
 def load_with_strength(weights: Path, strength: float) -> Network:
-    """GAN weights interpolated with their SRResNet, which lies beside them: `srresnet_x4` beside `srgan_x4`.
+    """A GAN and the SRResNet beside it, mixed: `srgan_x4` and `srresnet_x4`, of which either may be named.
 
     Args:
         weights: as `load_generator` takes them.
         strength: 0 for SRResNet, 1 for the GAN.
 
     Raises:
-        UserError: as `load_generator` and `interpolate`; or the weights are not named as a GAN's.
+        UserError: as `load_generator` and `interpolate`; or the weights are of no such pair.
     """
-    gan = find_weights(weights)
-    pixels = gan.with_name(gan.name.replace("srgan", "srresnet"))
-    if pixels == gan or not pixels.exists():
+    named = find_weights(weights)
+    stem = named.name.replace("srresnet", "srgan")
+    gan, pixels = named.with_name(stem), named.with_name(stem.replace("srgan", "srresnet"))
+    if pixels == gan or not (gan.exists() and pixels.exists()):
         raise UserError(
-            f"--strength mixes srgan with srresnet: leave --weights out, or name a GAN's weights, srgan..., that have "
-            f"those of srresnet... beside them, not {gan}; for others: python -m scripts.interpolate"
+            f"--strength mixes srgan with srresnet: leave --weights out, or name weights srgan... or srresnet... that "
+            f"have the other's beside them, not {named}; for others: python -m scripts.interpolate"
         )
     return interpolate(load_generator(pixels), load_generator(gan), strength)
