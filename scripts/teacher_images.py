@@ -1,0 +1,73 @@
+"""Keep a network's images of many crops, as pairs to train on: for a teacher too slow to be asked at each step.
+
+    python -m scripts.teacher_images --config configs/srresnet_photo.yaml --weights x4plus.pth --out datasets/taught
+    python pretrain.py --config configs/srresnet_photo.yaml \\
+        'data.folders=[{hr: datasets/taught/HR, lr: datasets/taught/LR}]' data.degradation.name=bicubic
+
+`LR` holds crops as the config's photographs and degradation give them, or cut from the files of `--lr` as they are, and
+`HR` the network's images of them. Crop n depends on the seed and n only, and what is there is not made again.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import trange
+
+from srgan.common.errors import command
+from srgan.common.images import lr_tensor, to_levels, write_image
+from srgan.common.precision import FORMATS, Precision, select_device
+from srgan.data.crops import CropDataset
+from srgan.networks.architectures import Network
+from srgan.networks.weights import load_network
+from srgan.training.config import PretrainConfig, load_config
+from srgan.training.loader import load_photographs
+
+MARGIN = 4  # LR pixels around a crop that the network sees as well: it knows nothing beyond its image's border
+
+
+def load_crops(args: argparse.Namespace, scale: int) -> CropDataset:
+    """The dataset whose LR crops the network sees."""
+    config = load_config(PretrainConfig, args.config, args.overrides)
+    side = args.crop + 2 * MARGIN
+    if args.lr:
+        return CropDataset(args.lr, scale=1, crop=side, cache=config.data.cache, seed=config.runtime.seed)
+    return load_photographs(replace(config, data=replace(config.data, crop=side * scale)))
+
+
+@torch.inference_mode()
+def write_pair(network: Network, lr: torch.Tensor, paths: tuple[Path, Path], precision: Precision) -> None:
+    """Write the LR crop, uint8 h x h x 3, and the network's image of it, without their margins."""
+    with precision.autocast():
+        sr = network(lr_tensor(lr[None]).to(precision.device))[0]  # 3 x H x H
+    image = to_levels(sr.float(), torch.uint8).permute(1, 2, 0).cpu()
+    for path, array, margin in zip(paths, (lr, image), (MARGIN, MARGIN * network.scale), strict=True):
+        write_image(path, array[margin:-margin, margin:-margin].numpy())
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="of the training: its photographs and degradation")
+    parser.add_argument("--weights", type=Path, required=True, help="the network, as demo.py takes it")
+    parser.add_argument("--lr", nargs="+", type=Path, metavar="FOLDER", help="cut LR crops out of these files instead")
+    parser.add_argument("--crop", type=int, default=72, help="side of the LR crops (default: 72)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first crop")
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="any key of the config")
+    args = parser.parse_intermixed_args()
+    precision = Precision(args.precision, select_device(args.device))
+    network = load_network(args.weights).for_inference().to(precision.device)
+    crops = load_crops(args, network.scale)
+    for n in trange(args.first, args.first + args.count, unit="crop"):
+        lr_path, hr_path = (args.out / kind / f"{n:06d}.png" for kind in ("LR", "HR"))
+        if not hr_path.exists():  # the last to be written
+            write_pair(network, crops[n][0], (lr_path, hr_path), precision)
+
+
+if __name__ == "__main__":
+    main()
