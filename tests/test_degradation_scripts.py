@@ -41,11 +41,24 @@ def test_mistakes_with_degraded_benchmarks(photographs: Path, tmp_path: Path, mo
         degraded_benchmarks.make("a", find_pairs(photographs, 4)[:1], tmp_path, 4)
 
 
-def test_grid_begins_with_the_clean_image(astronaut: np.ndarray) -> None:
-    grid = degradations.draw(astronaut[:64, :80], rows=2, columns=3)
-    assert grid.shape == (2 * 48 + 4, 3 * 60 + 2 * 4, 3)
-    assert np.array_equal(grid[:48:3, :60:3], imresize(astronaut[:64, :80], 1 / 4))
-    assert (grid[48:52] == 255).all()
+def test_examples_are_the_same_each_time_and_beside_real_files(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two columns of degraded parts, then the middles of the files; each pixel twice as large."""
+    for out in ("once", "again"):
+        options = f"--real {photographs} --count 4 --columns 2 --enlarge 2 --out {tmp_path / out}.png".split()
+        monkeypatch.setattr(sys, "argv", ["degradations", *options])
+        with pytest.raises(SystemExit, match="0"):
+            degradations.main()
+    picture = read_rgb(tmp_path / "once.png")
+    assert np.array_equal(picture, read_rgb(tmp_path / "again.png"))
+    group = 2 * 144 + 4
+    assert picture.shape == (group, group + 16 + group, 3)
+    assert (picture[:, group : group + 16] == 255).all()
+    first = read_rgb(min(photographs.iterdir()))[92:164, 92:164]
+    assert np.array_equal(picture[:144:2, group + 16 : group + 160 : 2], first)
+    with pytest.raises(UserError, match="images of 72 x 72 LR pixels or more, found 50 x 80"):
+        degradations.middle(picture[:80, :50])
 
 
 def test_web_pictures_are_six_small_compressed_files(tmp_path: Path) -> None:
