@@ -281,3 +281,20 @@ def test_the_best_weights_are_picked_by_a_metric_of_the_config() -> None:
         parse(PretrainConfig, {"name": "x", "validation": {"metrics": ["ssim"]}})
     with pytest.raises(UserError, match=r"validation\.metrics: no metric 'psnrr'"):
         parse(PretrainConfig, {"name": "x", "validation": {"metrics": ["psnrr"]}})
+
+
+def test_home_folder_in_files_and_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "c.yaml").write_text("name: x\ninit: ~/a\ndata: {folders: [~/b, {hr: ~/c, lr: d~/e}]}\n")
+    metrics = "validation.metrics=[psnr, lpips_squeeze=~/f]"
+    monkeypatch.setattr("sys.argv", ["pretrain.py", "--dry-run", "--config=~/c.yaml", "data.cache=~/g", metrics])
+    with pytest.raises(SystemExit, match="0"):
+        pretrain()
+    tree = yaml.safe_load(capsys.readouterr().out)
+    home = str(tmp_path)
+    assert tree["init"] == f"{home}/a"
+    assert tree["data"]["folders"] == [f"{home}/b", {"hr": f"{home}/c", "lr": "d~/e"}]
+    assert tree["data"]["cache"] == f"{home}/g"
+    assert tree["validation"]["metrics"] == ["psnr", f"lpips_squeeze={home}/f"]

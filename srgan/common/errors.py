@@ -10,6 +10,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from srgan.common import parallel
+from srgan.common.home import expand_home
 from srgan.common.interrupts import end_at_ctrl_c, raise_at_ctrl_c
 from srgan.common.output import lost_output, unfailing_output
 
@@ -43,7 +44,7 @@ def warn(message: str) -> None:
 
 
 def command(main: Callable[[], int | None]) -> Callable[[], None]:
-    """Turn `main` into the entry point of a script, also under torchrun.
+    """Turn `main` into the entry point of a script, also under torchrun; `~` in its arguments is the home folder.
 
     Exit codes: what `main` returns (None: 0), 2 on a `UserError`, 130 on Ctrl-C. Of several processes, only the first
     to fail prints its error. A standard output that fails (a full disk) is an error at the end, when the work is done;
@@ -55,6 +56,7 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
     def run() -> None:
         try:
             raise_at_ctrl_c()
+            sys.argv[1:] = map(expand_home, sys.argv[1:])
             with parallel.process_group():
                 code = main()
             if not code and (lost := lost_output()):

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from srgan.common.errors import UserError, describe
+from srgan.common.home import expand_home
 
 Section = TypeVar("Section")
 Hint = Callable[[str, list[str]], str]  # (unknown key, keys of its section) -> what to do
@@ -222,7 +223,7 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
         raise UserError(f"{where}: expected {NAMES[kind]}, found {_shown(value)}")
     if kind is str and "\0" in value:
         raise UserError(f"{where}: expected text without null characters, found {_shown(value)}")
-    return value
+    return expand_home(value) if kind is str else value
 
 
 def _check_range(value: Any, limits: Mapping[str, float], where: str) -> None:
