@@ -41,10 +41,12 @@ def test_a_file_may_have_the_signs_of_a_pattern_in_its_name(tmp_path: Path) -> N
     ]
 
 
-def test_links_that_lead_back_end(tmp_path: Path) -> None:
-    save(tmp_path / "a.png")
-    (tmp_path / "loop").symlink_to(tmp_path)
-    assert paths([tmp_path], recursive=True) == [tmp_path / "a.png"]
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    """Links that lead back end, and so does a second link to the same folder."""
+    a, b = save(tmp_path / "in" / "a.png"), save(tmp_path / "disk" / "deep" / "b.png")
+    for name, target in {"loop": tmp_path / "in", "up": tmp_path, "link": b.parents[1], "link2": b.parents[1]}.items():
+        (tmp_path / "in" / name).symlink_to(target)
+    assert paths([tmp_path / "in"], recursive=True) == [a, tmp_path / "in" / "link" / "deep" / "b.png"]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,27 @@ def whole_file(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def walk(folder: Path) -> Iterator[Path]:
+    """A folder and those inside it, sorted, without hidden ones; linked folders, too, but none twice, nor one above it.
+
+    Raises:
+        UserError: a folder can't be read.
+    """
+
+    def fail(error: OSError) -> None:
+        raise UserError(f"{error.filename}: expected a folder: {describe(error)}") from error
+
+    seen = set(folder.resolve().parents)
+    for root, names, _ in os.walk(folder, onerror=fail, followlinks=True):
+        real = Path(root).resolve()
+        if real in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        yield Path(root)
+
+
 def remove_leftovers(folder: Path, seconds: float = 0) -> None:
     """Delete the temporary files of killed processes: those not written to for some seconds."""
     for part in folder.glob(f".{'[0-9a-f]' * 12}.part*"):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from srgan.common.errors import UserError
+from srgan.common.files import walk
 from srgan.common.images import EXTENSIONS, list_images, open_image, read_rgb, write_image
 from srgan.data.resize import imresize
 from srgan.upscaling import films
@@ -65,7 +66,7 @@ def find_inputs(names: Sequence[str], recursive: bool = False) -> Inputs:
         matches = [] if Path(name).exists() else sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute patterns)
         for path in map(Path, matches or [name]):
             if path.is_dir():
-                _add_folder(inputs, path, path, recursive)
+                _add_folder(inputs, path, recursive)
             else:
                 inputs.files.append(InputFile(path))
     unique: dict[Path, InputFile] = {}
@@ -80,19 +81,18 @@ def find_inputs(names: Sequence[str], recursive: bool = False) -> Inputs:
     return inputs
 
 
-def _add_folder(inputs: Inputs, folder: Path, root: Path, recursive: bool) -> None:
-    images = set(list_images(folder))
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path in images or (not path.suffix and path.is_file() and _is_image(path)):
-            inputs.files.append(InputFile(path, folder.relative_to(root)))
-        elif not path.is_dir():
-            inputs.left_out[path.suffix.lower() or "without extension"] += 1
-        elif not recursive:
-            inputs.left_out["folder(s)"] += 1
-        elif not path.is_symlink():  # a link to a folder may lead back up
-            _add_folder(inputs, path, root, recursive)
+def _add_folder(inputs: Inputs, root: Path, recursive: bool) -> None:
+    for folder in walk(root) if recursive else [root]:
+        images = set(list_images(folder))
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if path in images or (not path.suffix and path.is_file() and _is_image(path)):
+                inputs.files.append(InputFile(path, folder.relative_to(root)))
+            elif not path.is_dir():
+                inputs.left_out[path.suffix.lower() or "without extension"] += 1
+            elif not recursive:
+                inputs.left_out["folder(s)"] += 1
 
 
 def _is_image(path: Path) -> bool:
