@@ -89,7 +89,10 @@ class PairCache:
             warn(f"{small} images smaller than the crop of {crop} pixels are left out")
         ready = {pair: cached[source.key] for pair, source in large.items() if pair not in new} | decoded
         if not ready:
-            raise UserError(f"no image of {crop} pixels a side or more is left of {len(pairs)} to train on")
+            raise UserError(
+                f"no image is left of {len(pairs)} to train on: {small} smaller than the crop of {crop} pixels, "
+                f"{len(pairs) - small} that can't be used, for the reasons above"
+            )
         return ready
 
     def _scan(self) -> dict[str, CachedPair]:
