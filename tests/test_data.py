@@ -185,7 +185,9 @@ def test_bad_images_are_named_once_and_left_out(folder: Path, capsys: pytest.Cap
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
     write_image(tmp_path / "photos" / "small.png", noise(31, 31))
     (tmp_path / "photos" / "empty.png").touch()
-    with pytest.raises(UserError, match="no image of 32 pixels a side or more is left of 2"):
+    with pytest.raises(
+        UserError, match="no image is left of 2 to train on: 1 smaller than the crop of 32 pixels, 1 that can't be used"
+    ):
         dataset(tmp_path / "photos")
 
 
@@ -212,13 +214,18 @@ def test_subfolders_and_links_back(folder: Path) -> None:
 
 def test_div2k_layout_takes_its_own_lr_images(tmp_path: Path) -> None:
     root = tmp_path / "DIV2K"
-    write_image(root / "DIV2K_train_HR" / "0001.png", noise(40, 40))
-    write_image(root / "DIV2K_train_LR_bicubic" / "X4" / "0001x4.png", noise(10, 10, seed=1))
+    hr, lr = root / "DIV2K_train_HR" / "0001.png", root / "DIV2K_train_LR_bicubic" / "X4" / "0001x4.png"
+    write_image(hr, noise(40, 41))
+    darker = imresize(noise(40, 41)[:, :40], 1 / 4) // 2
+    write_image(lr, darker)
     crops = DIV2K(root, crop=32, cache=tmp_path / "cache")
-    assert np.array_equal(crops.pairs[0].open()[0], noise(10, 10, seed=1))
-    write_image(root / "DIV2K_train_LR_bicubic" / "X4" / "0001x4.png", noise(11, 10))
-    with pytest.raises(UserError, match=r"0001x4\.png: expected 10 x 10 pixels"):
+    assert np.array_equal(crops.pairs[0].open()[0], darker)
+    write_image(lr, np.pad(darker, ((0, 0), (0, 1), (0, 0)), "edge"))
+    rounded = r"0001x4\.png: expected 10 x 10 pixels.*found 11 x 10 \(rounded up\): cut the HR images to multiples of 4"
+    with pytest.raises(UserError, match=rounded):
         DIV2K(root, crop=32, cache=tmp_path / "cache", strict=True)
+    with pytest.raises(UserError, match=r"no image is left of 1 to train on: .* 1 that can't be used, for the reasons"):
+        DIV2K(root, crop=32, cache=tmp_path / "cache")
 
 
 # The disk

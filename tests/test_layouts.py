@@ -1,5 +1,6 @@
-"""HR and LR images are recognised by the usual names of folders and files; what is ambiguous is refused."""
+"""HR and LR images are told apart by sizes and pixels and paired by names; what is ambiguous is refused."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,20 +8,24 @@ import pytest
 
 from srgan.common.errors import UserError
 from srgan.common.images import write_image
+from srgan.data import reductions
 from srgan.data.crops import CropDataset
 from srgan.data.degrade import BICUBIC, Blur
 from srgan.data.fingerprint import LISTED, fingerprint, fingerprint_changes
 from srgan.data.layouts import PairFolders
 from srgan.data.pairs import find_pairs, with_degradation
+from srgan.data.resize import imresize
 from srgan.training.config import PretrainConfig, load_config
 from srgan.training.loader import load_photographs
 from srgan.training.parsing import to_dict
 
 
-def images(folder: Path, *names: str) -> Path:
-    """Images of 8 x 8 pixels with names such as `HR/a`."""
+def images(folder: Path, *names: str, over: int = 1, height: int = 64) -> Path:
+    """Pictures of large spots, 96 pixels wide, with names such as `HR/12`: the number says which, `over` divides it."""
     for name in names:
-        write_image(folder / f"{name}.png", np.full((8, 8, 3), sum(name.encode()) % 251, np.uint8))
+        rng = np.random.default_rng(int(re.search(r"\d\d+", Path(name).name)[0]))
+        spots = imresize(rng.integers(256, size=(height // 8, 12, 3), dtype=np.uint8), 8)
+        write_image(folder / f"{name}.png", imresize(spots, 1 / over) if over > 1 else spots)
     return folder
 
 
@@ -38,74 +43,187 @@ def found(folder: Path | PairFolders, root: Path, scale: int = 4, training: bool
         ("hr/{}", "lr/{}"),
         ("GT/{}", "LQ/{}"),
         ("HR/{}", "LR_bicubic/X4/{}x4"),
+        ("DIV2K_HR/{}", "DIV2K_LR_mild/{}x4m"),
+        ("DIV2K_HR/{}", "DIV2K_LR_unknown/X4/{}x4"),
         ("GTmod12/{}", "LRbicx4/{}"),
-        ("my_HR/{}", "my_LR/{}"),
-        ("Flickr2K_HR/{}", "Flickr2K_LR_bicubic/X4/{}x4"),
+        ("high_res/{}", "low_res/{}"),
+        ("target/{}", "Input/{}"),
+        ("sharp/{}", "small/{}_bicLRx4"),
         ("HR/{}_HR", "LR/{}_LR"),
         ("gt/{}_gt", "lq/{}_lq"),
+        ("big/sharp-{}", "small/soft-{}"),
         ("{}_HR", "{}_LR"),
-        ("{}-gt", "{}-lq"),
-        ("{}_HR", "{}_LR_x4"),
+        ("{}", "{}-small"),
+        ("Canon_{}_HR", "Canon_{}_LR4"),
+        ("hr_{}", "lr_{}"),
+        ("{} original", "{} reduced"),
         ("image_SRF_4/{}_SRF_4_HR", "image_SRF_4/{}_SRF_4_LR"),
     ],
 )
 def test_layouts_of_pairs(tmp_path: Path, hr: str, lr: str) -> None:
     """LR images are never taken for HR images: neither of the root, nor of the HR folder, for training or not."""
-    root = images(tmp_path / "set", *(form.format(name) for form in (hr, lr) for name in "ab"))
-    expected = [f"{hr.format(name)} <- {lr.format(name)}" for name in "ab"]
+    root = images(tmp_path / "set", *(hr.format(number) for number in range(10, 18)))
+    images(root, *(lr.format(number) for number in range(10, 18)), over=4)
+    expected = [f"{hr.format(number)} <- {lr.format(number)}" for number in range(10, 18)]
     for folder in {root, (root / hr).parent}:
         assert found(folder, root) == expected
         assert found(folder, root, training=True) == expected
+    if "/" not in hr:
+        assert found(root / "*.png", root) == expected
 
 
-def test_other_scales_are_left_alone(tmp_path: Path) -> None:
-    """The LR images of another scale are not taken, nor missed: then LR is made."""
-    root = images(tmp_path, "HR/a", "LR_bicubic/X2/ax2", "LR_bicubic/X3/ax3")
-    assert found(root, root) == ["HR/a"]
-    assert found(root, root, scale=2) == ["HR/a <- LR_bicubic/X2/ax2"]
-    root = images(tmp_path / "b", "GTmod12/a", "LRbicx2/a", "LRbicx4/a")
-    assert found(root, root, scale=4) == ["GTmod12/a <- LRbicx4/a"]
+@pytest.mark.parametrize(("hr", "lr"), [("GT", "LQ"), ("sharp", "sharp_bicubic/X4")])
+def test_pairs_in_subfolders(tmp_path: Path, hr: str, lr: str) -> None:
+    """As of films, whose frames have the same names in each clip; each pair gets a name of its own."""
+    clips = {"calendar": 64, "foliage": 128}
+    for clip, height in clips.items():
+        images(tmp_path, f"{hr}/{clip}/01", f"{hr}/{clip}/02", height=height)
+        images(tmp_path, f"{lr}/{clip}/01", f"{lr}/{clip}/02", height=height, over=4)
+    expected = [f"{hr}/{clip}/0{i} <- {lr}/{clip}/0{i}" for clip in clips for i in (1, 2)]
+    for folder in (tmp_path, tmp_path / hr, PairFolders(str(tmp_path / hr), str(tmp_path / lr))):
+        assert found(folder, tmp_path, training=True) == expected
+        assert found(folder, tmp_path) == expected
+    assert [pair.name for pair in find_pairs(tmp_path, 4)][::3] == ["calendar-01", "foliage-02"]
+
+
+def test_lr_images_of_several_scales(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the scale are taken, in one folder and in several; without any LR is made, with a warning."""
+    one, several = images(tmp_path / "one", "10_HR", "11_HR"), images(tmp_path / "several", "HR/10", "HR/11")
+    for factor in (2, 4):
+        images(one, f"10_LR{factor}", f"11_LR{factor}", over=factor)
+        images(several, *(f"LR_bicubic/X{factor}/{i}x{factor}" for i in (10, 11)), over=factor)
+    for scale in (2, 4):
+        assert found(one, one, scale) == [f"{i}_HR <- {i}_LR{scale}" for i in (10, 11)]
+        for folder in (several, several / "HR"):
+            assert found(folder, several, scale) == [f"HR/{i} <- LR_bicubic/X{scale}/{i}x{scale}" for i in (10, 11)]
+    assert not capsys.readouterr().err
+    assert found(one, one, scale=8) == ["10_HR", "11_HR"]
+    assert re.search(r"4 LR images of others are left out, such as .*10_LR2", capsys.readouterr().err)
+    assert found(several / "HR", several, scale=8) == ["HR/10", "HR/11"]
+    assert re.search(r"X2: images of the same names .* 1/2 of the size, are not used", capsys.readouterr().err)
+
+
+def test_several_lr_images_of_one_hr_image_are_pairs(tmp_path: Path) -> None:
+    """As in DIV2K_train_LR_wild."""
+    root = images(images(tmp_path, "HR/0801"), "LR_wild/0801x4w1", "LR_wild/0801x4w2", over=4)
+    assert found(root / "HR", root) == ["HR/0801 <- LR_wild/0801x4w1", "HR/0801 <- LR_wild/0801x4w2"]
+    assert [pair.name for pair in find_pairs(root, 4)] == ["0801x4w1", "0801x4w2"]
+
+
+def test_flat_lr_images_are_taken_by_their_names(tmp_path: Path) -> None:
+    for name in ("DIV2K_valid_LR_unknown/X4/0801x4", "DIV2K_valid_LR_unknown/X4/0802x4"):
+        write_image(tmp_path / f"{name}.png", np.zeros((16, 24, 3), np.uint8))
+    images(tmp_path, "DIV2K_valid_HR/0801", "DIV2K_valid_HR/0802")
+    for folder in (tmp_path, tmp_path / "DIV2K_valid_HR"):
+        assert [pair.lr.name for pair in find_pairs(folder, 4)] == ["0801x4.png", "0802x4.png"]
+
+
+@pytest.mark.parametrize("folder", ["", "sharp"])
+def test_other_pictures_of_the_same_names_are_named(
+    tmp_path: Path, folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in (10, 11):
+        write_image(
+            tmp_path / "root" / "small" / f"{i}.png",
+            np.random.default_rng(i).integers(256, size=(16, 24), dtype=np.uint8),
+        )
+    images(tmp_path / "root", "sharp/10", "sharp/11")
+    assert {"sharp/10", "sharp/11"} <= {*found(tmp_path / "root" / folder, tmp_path / "root")}
+    assert re.search(r"warning: .*small: .*\{hr: \.\.\., lr: \.\.\.\}", capsys.readouterr().err)
 
 
 def test_root_of_div2k_gives_the_wanted_split(tmp_path: Path) -> None:
-    root = images(tmp_path, "DIV2K_train_HR/0001", "DIV2K_valid_HR/0801", "DIV2K_train_LR_bicubic/X4/0001x4")
+    root = images(tmp_path, "DIV2K_train_HR/0001", "DIV2K_valid_HR/0801")
+    images(root, "DIV2K_train_LR_bicubic/X4/0001x4", over=4)
     assert found(root, root, training=True) == ["DIV2K_train_HR/0001 <- DIV2K_train_LR_bicubic/X4/0001x4"]
     assert found(root, root) == ["DIV2K_valid_HR/0801"]
 
 
-def test_plain_folders_stay_plain(tmp_path: Path) -> None:
-    root = images(tmp_path, "b", "a_LR", "box4", "deep/c")
-    assert found(root, root) == ["a_LR", "b", "box4"]
-    assert found(root, root, training=True) == ["a_LR", "b", "box4", "deep/c"]
-    root = images(tmp_path / "cars", "911_GT/a", "beetle/b")
-    assert found(root, root, training=True) == ["911_GT/a", "beetle/b"]
+def test_plain_folders_stay_plain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Photographs of other sizes, smaller ones of other pictures, flat images, frames, a split's name in another."""
+    root = images(tmp_path / "root", "11", "10_LR", "box12")
+    images(root, "deep/13", "deep/trainer/15", "valley/16", height=128)
+    images(root, "icons/27", "icons/28", "29_thumbnail", over=4)
+    for name, side in (("white", 64), ("black", 16)):
+        write_image(root / f"{name}.png", np.full((side, side), side, np.uint8))
+    expected = ["10_LR", "11", "29_thumbnail", "black", "box12", "white"]
+    assert found(root, root) == expected
+    nested = ["deep/13", "deep/trainer/15", "icons/27", "icons/28", "valley/16"]
+    assert found(root, root, training=True) == sorted([*expected, *nested])
+    assert found(root / "deep", root) == ["deep/13"]
+    assert not capsys.readouterr().err
+
+
+def test_few_reduced_copies_among_photographs_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = images(images(tmp_path / "root", *map(str, range(10, 20))), "12_web", over=4)
+    assert found(root, root) == [str(number) for number in range(10, 20)]
+    assert re.search("1 LR images of others are left out, such as .*12_web.png, 12.png at 1/4", capsys.readouterr().err)
+
+
+def test_large_folders_are_not_decoded_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes come from headers; what three pairs of a folder have confirmed is believed of the others."""
+    root = images(tmp_path / "root", *(f"HR/{number}" for number in range(10, 60)))
+    images(root, *(f"LR/{number}x4" for number in range(10, 60)), over=4)
+    decoded = []
+    read = reductions.read_rgb
+    monkeypatch.setattr(reductions, "read_rgb", lambda path: decoded.append(path) or read(path))
+    for folder, most in ((root, 6), (root / "HR", 12)):
+        decoded.clear()
+        assert len(found(folder, root)) == 50
+        assert len(decoded) <= most
+    decoded.clear()
+    images(root / "plain", *(f"{number}" for number in range(10, 60)))
+    assert len(found(root / "plain", root)) == 50
+    assert len(decoded) <= 12
 
 
 def test_two_folders_by_name(tmp_path: Path) -> None:
-    root = images(tmp_path, "sharp/a", "small/ax4")
+    """By the relative name or one that begins with the HR image's, whatever the pixels are."""
+    names = {"10": "10_bicLRx4", "100": "100x4m", "b/11_HR": "X4/B/11", "c/12": "c/12-LR"}
+    root = images(images(tmp_path, *(f"sharp/{name}" for name in names)), *(f"small/{name}" for name in names.values()))
+    images(root, "small/X2/b/11", over=2)
+    for name in names.values():
+        write_image(root / f"small/{name}.png", np.zeros((16, 24, 3), np.uint8))
     folders = PairFolders(str(root / "sharp"), str(root / "small"))
-    assert found(folders, root, training=True) == ["sharp/a <- small/ax4"]
+    assert found(folders, root) == [f"sharp/{hr} <- small/{lr}" for hr, lr in names.items()]
+    images(root, "sharp/11")
+    with pytest.raises(UserError, match=r"1 HR images without LR: .*sharp.11\.png"):
+        found(folders, root)
+
+
+def test_linked_folders_count_once(tmp_path: Path) -> None:
+    root = images(tmp_path / "photos", "10", "deep/11")
+    images(tmp_path, "disk/12", "disk/deeper/13")
+    (root / "a").symlink_to(tmp_path / "disk")
+    (root / "again").symlink_to(tmp_path / "disk")
+    (root / "up").symlink_to(tmp_path)
+    assert found(root, root, training=True) == ["10", "a/12", "a/deeper/13", "deep/11"]
 
 
 AMBIGUOUS = {
-    "LR images named": (["HR/a", "LR/a"], "LR", r"LR: LR images, by its name; the HR images are in .*HR"),
-    "no training split": (["X_valid_HR/a"], "", "X_valid_HR: none of them for training; name one of them"),
-    "two training splits": (
-        ["A_train_HR/a", "B_train_HR/a"],
-        "",
-        r"A_train_HR, .*B_train_HR: ambiguous; name one of them",
+    "LR images named": (
+        ["HR/10"],
+        ["LR/10"],
+        "LR",
+        r"LR: LR images, by their size and looks; the HR images are in .*HR",
     ),
-    "two LR folders": (["HR/a", "LR/a", "LR_bicubic/a"], "HR", r"LR, .*LR_bicubic: ambiguous; name both"),
-    "LR inside": (["a", "LR/a"], "", "LR: LR images, by its name, inside .* name the folders of HR images"),
-    "a benchmark inside": (["a", "Set5/image_SRF_4/a_SRF_4_LR"], "", "image_SRF_4: LR images, by its name, inside"),
-    "HR, LR and others": (["a_HR", "a_LR", "b"], "", r"besides \*_HR and \*_LR images there are others: .*b\.png"),
-    "a missing partner": (["HR/a", "HR/b", "LR/a"], "", r"1 HR images without LR: .*b\.png"),
+    "no training split": (["X_valid_HR/10"], [], "", "X_valid_HR: none of them for training; name one of them"),
+    "two LR folders": (["HR/10"], ["LR/10", "soft/10"], "HR", r"LR, .*soft: ambiguous; name both"),
+    "LR inside": (["10"], ["LR/11"], "", "LR: LR images, by its name, but not those of HR images"),
+    "HR, LR and others": (["10_HR", "11_HR", "12"], ["10_LR", "11_LR"], "", r"1 HR images without LR: .*12\.png"),
+    "a missing LR image": (["HR/10", "HR/11"], ["LR/10"], "", r"1 HR images without LR: .*HR.11\.png"),
+    "a missing HR image": (
+        ["HR/10", "HR/11"],
+        ["LR/10", "LR/11", "LR/12"],
+        "HR",
+        r"1 LR images without HR: .*LR.12\.png",
+    ),
 }
 
 
-@pytest.mark.parametrize(("names", "folder", "message"), AMBIGUOUS.values(), ids=AMBIGUOUS)
-def test_ambiguous_folders_are_refused(tmp_path: Path, names: list[str], folder: str, message: str) -> None:
-    root = images(tmp_path / "root", *names)
+@pytest.mark.parametrize(("hr", "lr", "folder", "message"), AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_ambiguous_folders_are_refused(tmp_path: Path, hr: list[str], lr: list[str], folder: str, message: str) -> None:
+    root = images(images(tmp_path / "root", *hr), *lr, over=4)
     with pytest.raises(UserError, match=message):
         find_pairs(root / folder, 4, training=True)
 
@@ -129,7 +247,7 @@ def test_configs_name_pairs_as_folders(tmp_path: Path) -> None:
 
 
 def test_lr_files_that_a_degradation_replaces_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = images(tmp_path, "sharp/a", "small/a")
+    root = images(images(tmp_path, "sharp/10"), "small/10", over=4)
     folders = PairFolders(str(root / "sharp"), str(root / "small"))
     for degradation, count in ((BICUBIC, 0), (Blur(), 1)):
         with_degradation(find_pairs(folders, 4), degradation)

@@ -1,27 +1,20 @@
-"""Recognise the HR and LR images of a dataset by the usual names of folders and files.
+"""Folders as datasets have them: HR and LR images in one, beside each other, or inside; splits; `image_SRF_4`."""
 
-Folders: `HR`, `GT`, `train_HR`, `DIV2K_train_HR`, `GTmod12` beside `LR`, `LQ`, `train_LR`, `DIV2K_train_LR_bicubic/X4`,
-`LRbicx4`; files: `baby_HR`, `baby_GT`, `img_001_SRF_4_HR` beside `baby_LR`, `baby_LQ`, `babyx4`,
-in upper or lower case.
-"""
-
-import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from srgan.common.errors import UserError, describe
+from srgan.common.errors import UserError, describe, warn
+from srgan.common.files import walk
 from srgan.common.images import list_images
 
-HR_FOLDER = re.compile(r"(?P<set>(?:.*[_-])?)(?:HR|GT)(?:mod\d+)?", re.IGNORECASE)
-LR_FOLDER = re.compile(r"(?P<set>(?:.*[_-])?)(?:LR|LQ)(?:[_-]?bic(?:ubic)?)?(?:[_-]?X(?P<scale>\d+))?", re.IGNORECASE)
-SRF_FOLDER = re.compile(r"image_SRF_\d+")
-HR_FILE = re.compile(r"(?:[_-]SRF[_-]\d+)?[_-](?:HR|GT)$", re.IGNORECASE)
-LR_FILE = re.compile(r"(?:[_-]SRF[_-]\d+)?[_-](?:LR|LQ)(?:[_-]?x\d+)?$", re.IGNORECASE)
+SRF_FOLDER = re.compile(r"image_SRF_(\d+)")
+LR_FOLDER = re.compile(r"(?:.*[_-])?(?:LR|LQ)(?:[_-]?bic(?:ubic)?)?(?:[_-]?X\d+)?", re.IGNORECASE)
 SPLITS = {
-    True: re.compile(r"(?:^|[_-])train", re.IGNORECASE),
-    False: re.compile(r"(?:^|[_-])(?:val|test)", re.IGNORECASE),
+    True: re.compile(r"(?:^|[_-])train(?:ing)?(?:$|[_\d-])", re.IGNORECASE),
+    False: re.compile(r"(?:^|[_-])(?:val|valid|validation|test|testing)(?:$|[_\d-])", re.IGNORECASE),
 }
 
 
@@ -41,114 +34,64 @@ class PairFolders:
         return f"{{hr: {self.hr}, lr: {self.lr}}}"
 
 
-def hr_folder_of(folder: Path, scale: int, training: bool) -> Path:
-    """The folder with the HR images: a subfolder if `folder` is the root of a dataset, else `folder` itself.
+def srf_folder(folder: Path, scale: int) -> Path | None:
+    """This folder or the one inside it that is called `image_SRF_<scale>`, or so but for the scale, or None."""
+    found = [path for path in (folder, *subfolders(folder)) if SRF_FOLDER.fullmatch(path.name)]
+    # The HR images of another scale do where there are no pairs of this one.
+    return next((path for path in found if path.name == f"image_SRF_{scale}"), found[-1] if found else None)
+
+
+def images_of(folder: Path, nested: bool = False) -> list[Path]:
+    """The images of a folder, and those of its subfolders if it has none itself or these are wanted as well (nested).
 
     Raises:
-        UserError: the choice is ambiguous, the wanted split is missing, or the folder has LR images.
+        UserError: a folder can't be read.
     """
-    inside = _subfolders(folder)
-    srf = [path for path in inside if SRF_FOLDER.fullmatch(path.name)]
-    if srf:
-        # The HR images of another scale do where there are no pairs of this one.
-        return next((path for path in srf if path.name == f"image_SRF_{scale}"), srf[-1])
-    if (match := LR_FOLDER.fullmatch(folder.name)) and (beside := _of_set(HR_FOLDER, match["set"], folder.parent)):
-        raise UserError(f"{folder}: LR images, by its name; the HR images are in {listed(beside)}")
-    found = [path for path in inside if _is_hr_folder(path)]
-    if not found or list_images(folder):
-        return folder
-    asked, other = SPLITS[training], SPLITS[not training]
-    candidates = [path for path in found if asked.search(path.name)]
-    candidates = candidates or [path for path in found if not other.search(path.name)]
-    if len(candidates) == 1:
-        return candidates[0]
-    problem = "ambiguous" if candidates else f"none of them for {'training' if training else 'validation'}"
-    raise UserError(f"{folder}: HR images in {listed(found)}: {problem}; name one of them")
+    own = list_images(folder)
+    return own if own and not nested else sorted(image for inner in walk(folder) for image in list_images(inner))
 
 
-def lr_folder_of(folder: Path, scale: int) -> Path | None:
-    """The folder with the LR images that belong to a folder of HR images, or None.
+def images_of_split(folder: Path, training: bool) -> list[Path]:
+    """As `images_of`, for training nested; of a folder that has but subfolders, without those of the other split.
 
     Raises:
-        UserError: there are several.
+        UserError: a folder can't be read, or has but images of the other split.
     """
-    match = HR_FOLDER.fullmatch(folder.name)
-    if not match:
-        return None
-    candidates = []
-    for path in _of_set(LR_FOLDER, match["set"], folder.parent):
-        by_scale = [inner for inner in _subfolders(path) if re.fullmatch(r"X\d+", inner.name, re.IGNORECASE)]
-        if LR_FOLDER.fullmatch(path.name)["scale"] in (None, str(scale)):
-            candidates += [inner for inner in by_scale if int(inner.name[1:]) == scale] if by_scale else [path]
-    if len(candidates) > 1:
-        raise UserError(
-            f"{folder}: LR images in {listed(candidates)}: ambiguous; name both folders, {{hr: ..., lr: ...}}"
-        )
-    return candidates[0] if candidates else None
+    images = images_of(folder, nested=training)
+    folders = {image.parent.relative_to(folder) for image in images}
+    asked, other = (
+        {inner for inner in folders if any(map(SPLITS[split].search, inner.parts))}
+        for split in (training, not training)
+    )
+    other -= asked
+    if not other or Path() in folders:
+        return images
+    names = listed(sorted(other), 5)
+    if other == folders:
+        wanted = "training" if training else "validation"
+        raise UserError(f"{folder}: images in {names}: none of them for {wanted}; name one of them")
+    if not asked:
+        warn(f"{folder}: left out {names}, by these names; name the folders, if they are wanted")
+    return [image for image in images if image.parent.relative_to(folder) not in other]
 
 
-def walk_images(folder: Path) -> Iterable[Path]:
-    """The images of a folder and its subfolders, without hidden ones.
-
-    Raises:
-        UserError: a folder can't be read, or a subfolder has LR images, by its name.
-    """
-    seen = set()
-    for root, names, _ in os.walk(folder, followlinks=True):
-        # A link may lead back to a folder above it.
-        real = Path(root).resolve()
-        if real in seen:
-            names.clear()
-            continue
-        seen.add(real)
-        names[:] = [name for name in names if not name.startswith(".")]
-        for name in names:
-            if LR_FOLDER.fullmatch(name) or SRF_FOLDER.fullmatch(name):
-                raise UserError(
-                    f"{Path(root) / name}: LR images, by its name, inside a folder of HR images: "
-                    "name the folders of HR images, or {hr: ..., lr: ...} for pairs"
-                )
-        yield from list_images(Path(root))
+def folders_beside(folder: Path) -> Iterator[Path]:
+    """The folders beside this one and, as `X4` in `LR_bicubic`, inside those."""
+    beside = folder.absolute().parent
+    with suppress(UserError):
+        for path in subfolders(beside):
+            if not path.samefile(folder):
+                yield path
+                with suppress(UserError):
+                    yield from subfolders(path)
 
 
-def split_by_name(images: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """(HR, LR) images of a folder that has both, by their names; otherwise all of them are HR images.
-
-    Raises:
-        UserError: there are HR images, LR images and others.
-    """
-    hr = [image for image in images if HR_FILE.search(image.stem)]
-    lr = [image for image in images if LR_FILE.search(image.stem) and image not in set(hr)]
-    if not hr or not lr:
-        return list(images), []
-    others = [image for image in images if image not in {*hr, *lr}]
-    if others:
-        raise UserError(
-            f"{others[0].parent}: besides *_HR and *_LR images there are others: {listed(others)}; keep them apart"
-        )
-    return hr, lr
-
-
-def _is_hr_folder(path: Path) -> bool:
-    """Whether this is a dataset's folder of HR images: not each `911_GT` among a person's photographs is."""
-    match = HR_FOLDER.fullmatch(path.name)
-    if not match:
-        return False
-    of_a_split = any(split.search(match["set"]) for split in SPLITS.values())
-    return not match["set"] or of_a_split or bool(_of_set(LR_FOLDER, match["set"], path.parent))
-
-
-def _subfolders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, without hidden ones. Raises: UserError, it can't be read."""
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise UserError(f"{folder}: expected a folder of images: {describe(error)}") from error
-
-
-def _of_set(names: re.Pattern, name: str, parent: Path) -> list[Path]:
-    """The subfolders of HR or of LR images whose names begin alike, such as with `train_`."""
-    matches = {path: names.fullmatch(path.name) for path in _subfolders(parent)}
-    return [path for path, match in matches.items() if match and match["set"].lower() == name.lower()]
 
 
 def listed(paths: Sequence[Path], most: int = 20) -> str:

@@ -2,9 +2,9 @@
 
 import glob
 import os
-import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,22 +15,12 @@ from PIL import ImageMode
 from srgan.common.errors import ImageError, UserError, warn
 from srgan.common.images import list_images, open_image, read_rgb
 from srgan.data.degrade import BICUBIC, Degradation
-from srgan.data.layouts import (
-    HR_FILE,
-    LR_FILE,
-    SRF_FOLDER,
-    PairFolders,
-    hr_folder_of,
-    listed,
-    lr_folder_of,
-    split_by_name,
-    walk_images,
-)
+from srgan.data.layouts import SRF_FOLDER, PairFolders, images_of, images_of_split, listed, srf_folder
+from srgan.data.matching import match_among, match_beside, match_folders
 from srgan.data.prepare import AS_IT_IS, Preparation
+from srgan.data.reductions import Pixels, image_name
 
 DOWNLOAD = "python -m scripts.download_div2k"
-LR_SUFFIX = re.compile(rf"{LR_FILE.pattern}|[_-]?x\d+$", re.IGNORECASE)
-NO_SUFFIX = re.compile("$")
 
 
 @dataclass(frozen=True)
@@ -60,11 +50,16 @@ class ImagePair:
         hr = self.read_hr(scale)
         if self.lr_file is None:
             return self.degradation(hr, scale, np.random.default_rng(zlib.crc32(os.fsencode(self.name)))), hr
-        lr, (height, width) = read_rgb(self.lr_file), (side // scale for side in hr.shape[:2])
-        if lr.shape[:2] != (height, width):
+        lr = read_rgb(self.lr_file)
+        expected, found = (hr.shape[0] // scale, hr.shape[1] // scale), lr.shape[:2]
+        if found != expected:
+            # Such as MATLAB's imresize without modcrop: the last pixels reach beyond the HR image.
+            rounded_up = all(0 <= a - b <= 1 for a, b in zip(found, expected, strict=True))
             raise ImageError(
-                f"{self.lr}: expected {width} x {height} pixels, {self.hr.name}'s size over {scale}, "
-                f"found {lr.shape[1]} x {lr.shape[0]}"
+                f"{self.lr}: expected {expected[1]} x {expected[0]} pixels, {self.hr.name}'s size over {scale}, "
+                f"found {found[1]} x {found[0]}"
+                + f" (rounded up): cut the HR images to multiples of {scale} before reducing them"
+                * rounded_up
             )
         return lr, hr
 
@@ -100,14 +95,13 @@ def find_pairs(folder: str | Path | PairFolders, scale: int, training: bool = Fa
     """Find the image pairs of a folder, sorted by name.
 
     - `image_SRF_<scale>`, or a folder that holds it: pairs `*_HR`, `*_LR`;
-    - `X_HR` beside `X_LR_bicubic/X<scale>` (DIV2K), `HR` beside `LR`, `GT` beside `LQ` (see `layouts`), or the folder
-      that contains both; of a dataset with several splits, the training or the validation split is used;
-    - `*_HR` beside `*_LR` files in one folder;
-    - any other folder, or a pattern such as `photos/2024*.jpg`: every image is an HR image;
+    - any other folder, or a pattern such as `photos/2024*.jpg`: HR images, and their LR images where these are found
+      among them or in a folder beside them, by size and looks (see `reductions`);
     - `skimage:coffee.png`: a photograph that comes with scikit-image.
 
     Args:
-        training: use the training split of a dataset, and include the subfolders of a plain folder.
+        training: include the subfolders of a folder that has images itself, and take the training split of a dataset
+            rather than that for validation.
 
     Raises:
         UserError: the folder is missing, has no images or is ambiguous, or a file has no partner.
@@ -124,20 +118,17 @@ def find_pairs(folder: str | Path | PairFolders, scale: int, training: bool = Fa
         images = sorted(path for path in map(Path, glob.glob(str(folder))) if path.is_file())  # noqa: PTH207
         if not images:
             raise UserError(f"{folder}: no file has a name like this")
-        return [ImagePair(image.stem, image) for image in images]
+        return _pairs(*match_among(images, scale, Pixels(scale)))
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images; for DIV2K: {DOWNLOAD}")
-    folder = hr_folder_of(folder, scale, training)
-    if SRF_FOLDER.fullmatch(folder.name):
-        return _srf_pairs(folder, scale)
-    images = sorted(walk_images(folder)) if training else list_images(folder)
+    if srf := srf_folder(folder, scale):
+        return _srf_pairs(srf, scale)
+    images = images_of_split(folder, training)
     if not images:
         raise UserError(f"{folder}: no images in this folder; for DIV2K: {DOWNLOAD}")
-    lr_folder = lr_folder_of(folder, scale)
-    if lr_folder:
-        return _matched(images, list_images(lr_folder), scale)
-    hr, lr = split_by_name(images)
-    return _matched(hr, lr, scale) if lr else [ImagePair(image.stem, image) for image in images]
+    pixels = Pixels(scale)
+    hr, matches = match_among(images, scale, pixels)
+    return _pairs(hr, matches or match_beside(folder, hr, scale, pixels))
 
 
 def with_degradation(
@@ -152,22 +143,23 @@ def with_degradation(
 
 
 def match_pairs(hr_folder: Path, lr_folder: Path, scale: int) -> list[ImagePair]:
-    """The pairs of two folders, matched and sorted by name.
+    """The pairs of two folders, matched by name and sorted.
 
-    `baby.png`, `baby_HR.png` or `baby_GT.png` is matched with `baby.png`, `baby_LR.png`, `baby_LQ.png` or `babyx4.png`,
-    of any image format.
+    An LR image has the HR image's relative name, or one that begins with it: `baby.png`, `baby_HR.png` or `baby_GT.png`
+    is matched with `baby.png`, `baby_LR.png`, `babyx4.png`, `X4/babyx4.png`, of any image format. What then is left is
+    matched by size and looks.
 
     Raises:
         UserError: a folder is missing or has no images, or images have no partners (the message lists them).
     """
-    images = list_images(hr_folder)
-    if not images:
+    hr, lr = images_of(hr_folder, nested=True), images_of(lr_folder, nested=True)
+    if not hr:
         raise UserError(f"{hr_folder}: no images in this folder")
-    return _matched(images, list_images(lr_folder), scale)
+    return _pairs(hr, match_folders(hr, lr, (hr_folder, lr_folder), scale))
 
 
 def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
-    stored = int(folder.name.removeprefix("image_SRF_"))
+    stored = int(SRF_FOLDER.fullmatch(folder.name)[1])
     images = list_images(folder)
     # Some releases keep other methods' results beside the pairs.
     hr, lr = ([image for image in images if image.stem.endswith(f"_SRF_{stored}_{kind}")] for kind in ("HR", "LR"))
@@ -175,34 +167,22 @@ def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
         raise UserError(f"{folder}: expected pairs *_SRF_{stored}_HR.png and *_SRF_{stored}_LR.png, found none")
     if stored != scale:
         warn(f"{folder}: LR images of scale {stored}; those of scale {scale} are made from the HR images, by bicubic")
-        return [ImagePair(name, image) for name, image in _by_name(hr, HR_FILE).items()]
-    return _matched(hr, lr, stored)
+        return [ImagePair(image_name(image), image) for image in hr]
+    return _pairs(hr, match_folders(hr, lr, (folder, folder), scale))
 
 
-def _matched(hr: Sequence[Path], lr: Sequence[Path], scale: int) -> list[ImagePair]:
-    hr_by_name = _by_name(hr, HR_FILE)
-    # An HR image may itself be called box4.png.
-    plain = [image for image in lr if image.stem in hr_by_name]
-    others = [image for image in lr if image.stem not in hr_by_name]
-    lr_by_name = _by_name(plain, NO_SUFFIX) | _by_name(others, LR_SUFFIX)
-    problems = [
-        f"{len(alone)} {kind} images without {other}: {listed(alone)}"
-        for kind, other, alone in (
-            ("HR", "LR", [image for name, image in hr_by_name.items() if name not in lr_by_name]),
-            ("LR", "HR", [image for name, image in lr_by_name.items() if name not in hr_by_name]),
-        )
-        if alone
-    ]
-    if problems:
-        raise UserError("; ".join(problems))
-    return [ImagePair(name, image, lr_by_name[name]) for name, image in hr_by_name.items()]
-
-
-def _by_name(images: Iterable[Path], suffix: re.Pattern) -> dict[str, Path]:
-    named = {}
-    for image in images:
-        name = suffix.sub("", image.stem)
-        if name in named:
-            raise UserError(f"{named[name]} and {image}: two images of one name")
-        named[name] = image
-    return named
+def _pairs(hr: Sequence[Path], matches: Mapping[Path, Path]) -> list[ImagePair]:
+    """The pairs, and the HR images without LR image, under names that tell them apart but for their extension."""
+    lr_of = defaultdict(list)
+    for lr, image in matches.items():
+        lr_of[image].append(lr)
+    names = Counter(image.stem for image in hr)
+    nested = len({image.parent for image in hr}) > 1
+    pairs = []
+    for image in hr:
+        files = sorted(lr_of[image]) or [None]
+        name = image_name(image) if lr_of[image] else image.stem
+        if nested and names[image.stem] > 1:
+            name = f"{image.parent.name}-{name}"
+        pairs += [ImagePair(lr.stem if len(files) > 1 else name, image, lr) for lr in files]
+    return pairs

@@ -1,0 +1,221 @@
+"""Which LR image belongs to which HR image: in one folder, in folders beside each other, or in two that are named."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from srgan.common.errors import UserError, warn
+from srgan.common.images import list_images
+from srgan.data.layouts import LR_FOLDER, folders_beside, listed
+from srgan.data.reductions import ALIKE, Originals, Pixels, image_name, names_at_start
+
+NAME_THEM = "name both folders, {hr: ..., lr: ...}"
+SAMPLE = 3  # images by which a folder is judged before the sizes of all of them are read
+
+Matches = dict[Path, Path]  # the HR file of each LR file
+
+
+def match_among(images: Sequence[Path], scale: int, pixels: Pixels) -> tuple[list[Path], Matches]:
+    """The HR images among these, and the LR images of this scale; those of other scales are left out.
+
+    Raises:
+        UserError: most images of a folder have partners and some have none, or a folder's name says LR and its images
+            are those of no HR image.
+    """
+    found = Originals(images, pixels).reductions(images)
+    hr = [image for image in images if image not in found]
+    matches = {lr: reduction.hr for lr, reduction in found.items() if reduction.factor == scale}
+    originals = {reduction.hr for reduction in found.values()}
+    strays = set()
+    for inside in _by_folder(images).values():
+        reduced = [image for image in inside if image in found]
+        paired = set(matches.values()).intersection(inside)
+        alone = [image for image in inside if image not in found and image not in (paired or originals)]
+        if not _complete("HR", "LR", paired, alone) if paired else not _complete("LR", "HR", reduced, alone):
+            strays |= {lr for lr, hr in matches.items() if hr in paired or lr in reduced}
+    matches = {lr: hr for lr, hr in matches.items() if lr not in strays}
+    unused = sorted(strays if matches else found)
+    if unused:
+        original, factor = found[unused[0]]
+        warn(
+            f"{len(unused)} LR images of others are left out, such as {unused[0]}, {original.name} at 1/{factor} of "
+            f"its size; LR images of scale {scale} are made from the HR images"
+        )
+    _check_leftovers(hr, {*hr} - {*matches.values()} - originals, pixels)
+    return hr, matches
+
+
+def match_beside(folder: Path, hr: Sequence[Path], scale: int, pixels: Pixels) -> Matches:
+    """The LR images of this scale in a folder beside that of the HR images (`LR`, `LR_bicubic/X4`), or none.
+
+    A folder beside it that has images of the same names and is not used is named in a warning.
+
+    Raises:
+        UserError: there are several such folders, or some images have no partner, or the images are themselves LR
+            images of those in a folder beside it.
+    """
+    inner = {image.parent.relative_to(folder) for image in hr}
+    originals = Originals(hr, pixels)
+    candidates, unused = {}, {}
+    for other in folders_beside(folder):
+        images = [image for path in inner if (other / path).is_dir() for image in list_images(other / path)]
+        _check_not_reduced(folder, hr, other, images, scale, pixels)
+        named = _named_after(images, hr)
+        found = originals.reductions(_some([*named] or images)) and originals.reductions(images)
+        matches = {lr: reduction.hr for lr, reduction in found.items() if reduction.factor == scale}
+        paired = {*matches.values()}
+        if (
+            paired
+            and _complete("LR", "HR", matches, [image for image in images if image not in found])
+            and _complete("HR", "LR", paired, [image for image in hr if image not in paired])
+        ):
+            candidates[other] = matches
+        elif found or (len({*named.values()}) >= len(hr) / 2 and _may_be_meant(named, pixels)):
+            unused[other] = {reduction.factor for reduction in found.values()}
+    if len(candidates) > 1:
+        raise UserError(f"{folder}: LR images in {listed([*candidates])}: ambiguous; {NAME_THEM}")
+    if candidates:
+        unused = {other: factors for other, factors in unused.items() if not factors or scale in factors}
+    for other, factors in unused.items():
+        sizes = f", at 1/{' and 1/'.join(map(str, sorted(factors)))} of the size," if factors else ""
+        warn(
+            f"{other}: images of the same names as in {folder}{sizes} are not used; if they are LR images, {NAME_THEM}"
+        )
+    return next(iter(candidates.values()), {})
+
+
+def match_folders(hr: Sequence[Path], lr: Sequence[Path], roots: tuple[Path, Path], scale: int) -> Matches:
+    """The LR images of this scale by their relative names, or else by those names' beginnings, or else by their looks.
+
+    Args:
+        roots: the folders of HR and of LR images to which the names are relative.
+
+    Raises:
+        UserError: images have no partner (the message lists them), or two have one name.
+    """
+    by_name: dict[tuple, Path] = {}
+    for image in hr:
+        key = _lower(image.parent.relative_to(roots[0]).parts), image_name(image).lower()
+        if key in by_name:
+            raise UserError(f"{by_name[key]} and {image}: two images of one name")
+        by_name[key] = image
+    matches = {}
+    for image in lr:
+        folders = _lower(image.parent.relative_to(roots[1]).parts)
+        # LR images may lie deeper, as in X4.
+        keys = ((folders[i:], name) for name in names_at_start(image) for i in range(len(folders) + 1))
+        if key := next((key for key in keys if key in by_name), None):
+            matches[image] = by_name[key]
+    pixels = Pixels(scale)
+    rest = [image for image in hr if image not in {*matches.values()}]
+    if rest:
+        found = Originals(rest, pixels).reductions([image for image in lr if image not in matches])
+        matches |= {image: reduction.hr for image, reduction in found.items() if reduction.factor == scale}
+    alone = [image for image in hr if image not in {*matches.values()}], [image for image in lr if image not in matches]
+    _refuse_alone(*alone)
+    return _of_scale(matches, scale, pixels)
+
+
+def _of_scale(matches: Matches, scale: int, pixels: Pixels) -> Matches:
+    """Of several LR images of one HR image those of the scale's size."""
+    of_hr = defaultdict(list)
+    for lr, hr in matches.items():
+        of_hr[hr].append(lr)
+    kept = {}
+    for hr, images in of_hr.items():
+        if len(images) > 1:
+            images = [lr for lr in images if pixels.factor(lr, hr) == scale] or images
+        if len(images) > len({lr.stem for lr in images}) or len({lr.parent for lr in images}) > 1:
+            raise UserError(f"{listed(images)}: several LR images of {hr}; keep one")
+        kept |= dict.fromkeys(images, hr)
+    return kept
+
+
+def _complete(kind: str, partner: str, paired: Collection[Path], alone: Sequence[Path]) -> bool:
+    """Whether no image is without a partner; False if most are: then the pairs are no dataset's.
+
+    Raises:
+        UserError: some are.
+    """
+    if len(alone) < len(paired) + (kind == "HR"):
+        _refuse_alone(*((alone, []) if kind == "HR" else ([], alone)))
+    return not alone
+
+
+def _refuse_alone(hr: Sequence[Path], lr: Sequence[Path]) -> None:
+    problems = [
+        f"{len(alone)} {kind} images without {partner}: {listed(alone)}"
+        for kind, partner, alone in (("HR", "LR", hr), ("LR", "HR", lr))
+        if alone
+    ]
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def _check_leftovers(hr: Sequence[Path], plain: Collection[Path], pixels: Pixels) -> None:
+    """Refuse or name HR images that may be LR images, by their names, though not by their looks."""
+    suspects = [image for image in plain if any(LR_FOLDER.fullmatch(path.name) for path in (*image.parents,)[:2])]
+    if suspects and len(suspects) < len(hr):
+        raise UserError(
+            f"{min(suspects).parent}: LR images, by its name, but not those of HR images beside it, by size and looks: "
+            "name the folders of HR images, or {hr: ..., lr: ...} for pairs"
+        )
+    for folder, inside in _by_folder(plain).items():
+        named = _named_after(inside, hr)
+        if sum(pixels.factor(*pair) is not None for pair in named.items()) > len(inside) / 2:
+            other = next(iter(named.values())).parent
+            warn(
+                f"{folder}: taken as HR images by their looks, though named after larger ones in {other}; "
+                f"if they are LR images, {NAME_THEM}"
+            )
+
+
+def _check_not_reduced(
+    folder: Path, hr: Sequence[Path], other: Path, images: Sequence[Path], scale: int, pixels: Pixels
+) -> None:
+    """Refuse or name a folder of LR images of those beside it, which is given for one of HR images."""
+    named = _named_after(hr, images)
+    sample = _some([*named])
+    found = Originals([named[image] for image in sample], pixels).reductions(sample)
+    factors = {reduction.factor for reduction in found.values()}
+    if scale in factors:
+        raise UserError(f"{folder}: LR images, by their size and looks; the HR images are in {other}")
+    if factors:
+        warn(f"{folder}: taken as HR images, though they are those in {other} at 1/{max(factors)} of the size")
+
+
+def _named_after(images: Iterable[Path], originals: Iterable[Path]) -> dict[Path, Path]:
+    """The images that have the name of an original in another folder, or one that begins with it, and that original."""
+    by_name = defaultdict(list)
+    for original in originals:
+        by_name[image_name(original).lower()].append(original)
+    named = {}
+    for image in images:
+        found = (o for name in names_at_start(image) for o in by_name.get(name, ()) if o.parent != image.parent)
+        if original := next(found, None):
+            named[image] = original
+    return named
+
+
+def _may_be_meant(named: Matches, pixels: Pixels) -> bool:
+    """Whether images of the same names as others may be LR images: smaller ones, or the same at the same size."""
+    for lr in _some([*named]):
+        small, large = (pixels.sizes([image]).get(image) for image in (lr, named[lr]))
+        if small and large and (small < large or (small == large and (pixels.likeness(lr, named[lr]) or 0) > ALIKE)):
+            return True
+    return False
+
+
+def _some(images: Sequence[Path]) -> Sequence[Path]:
+    return images[:: max(1, len(images) // SAMPLE)][:SAMPLE]
+
+
+def _lower(parts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(part.lower() for part in parts)
+
+
+def _by_folder(images: Iterable[Path]) -> dict[Path, list[Path]]:
+    folders = defaultdict(list)
+    for image in images:
+        folders[image.parent].append(image)
+    return folders

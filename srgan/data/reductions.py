@@ -1,0 +1,232 @@
+"""Which images are others at a fraction of their size: LR images, by their sizes and pixels, whatever their names."""
+
+import os
+import re
+from bisect import bisect
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import product, takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from srgan.common.errors import ImageError
+from srgan.common.images import image_size, read_rgb
+
+HR_ENDING = re.compile(r"(?:[_-]SRF[_-]\d+)?[_-](?:HR|GT)$", re.IGNORECASE)
+
+FACTORS = range(2, 17)
+GRID = 16  # side of the thumbnails
+# Correlations. Of 719,000 pairs of different photographs (BSDS500, ImageNet) 1 has more than the first and 1.8 % more
+# than the second, which is for images with the names of their originals: LR images that are blurred and noisy, too.
+ALIKE, ALIKE_NAMED = 0.9, 0.5
+CONFIRMED = 3  # pairs that look alike before names alone are believed
+FAILED = 12  # images of a folder that look like none of the larger ones before the others are not decoded
+NEAREST = 4  # larger images, the most similar in name, that an image is compared with
+
+
+class Reduction(NamedTuple):
+    """What an LR image is made of: the HR file, and the factor between their sizes."""
+
+    hr: Path
+    factor: int
+
+
+def image_name(hr: Path) -> str:
+    """The name of an HR image: that of its file, without `_HR` or `_GT`."""
+    return HR_ENDING.sub("", hr.stem)
+
+
+def names_at_start(lr: Path) -> Iterator[str]:
+    """The names that an LR file's HR image may have, in lower case, the longest first: `0001x4`, `0001x`, `0001`, ...
+
+    Not those that end inside a number: `img_12` is no LR image of `img_1`.
+    """
+    name = lr.stem.lower()
+    for end in range(len(name), 0, -1):
+        if not re.match(r"\d\d", name[end - 1 : end + 1]):
+            yield name[:end]
+
+
+class Pixels:
+    """The sizes and looks of image files, each read once. Unreadable files have neither.
+
+    Args:
+        scale: the factor that small sizes are taken for where others fit as well, by their rounding.
+    """
+
+    def __init__(self, scale: int) -> None:
+        self.factors = sorted(FACTORS, key=lambda factor: factor != scale)
+        self._sizes: dict[Path, tuple[int, int] | None] = {}
+        self._thumbnails: dict[Path, np.ndarray | None] = {}
+
+    def sizes(self, images: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+        """(width, height) of the images, from their headers."""
+        new = [image for image in images if image not in self._sizes]
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            self._sizes |= zip(new, pool.map(_size, new), strict=True)
+        return {image: size for image in images if (size := self._sizes[image])}
+
+    def factor(self, lr: Path, hr: Path) -> int | None:
+        """The whole factor, 2 or more, between the sizes of two images, rounded either way; None without one."""
+        sizes = self.sizes([lr, hr])
+        if len(sizes) < 2:
+            return None
+        return next(
+            (n for n in self.factors if all(a in _rounded(b, n) for a, b in zip(sizes[lr], sizes[hr], strict=True))),
+            None,
+        )
+
+    def likeness(self, a: Path, b: Path) -> float | None:
+        """The correlation of two images' thumbnails, -1 to 1, whatever their sizes and contrast; None: one is flat."""
+        for path in {a, b} - self._thumbnails.keys():
+            self._thumbnails[path] = _thumbnail(path)
+        first, second = self._thumbnails[a], self._thumbnails[b]
+        return None if first is None or second is None else float((first * second).mean())
+
+
+class Originals:
+    """Images that others may be made of.
+
+    Args:
+        images: HR files.
+        pixels: gives their sizes and looks.
+    """
+
+    def __init__(self, images: Sequence[Path], pixels: Pixels) -> None:
+        self._pixels = pixels
+        by_size = defaultdict(list)
+        for image, size in pixels.sizes(images).items():
+            by_size[size].append(image)
+        self._fitting: dict[tuple[int, int], list[tuple[int, _Names]]] = defaultdict(list)
+        for (width, height), group in by_size.items():
+            names = _Names(group)
+            for factor in pixels.factors:
+                # Rounded down by some, up by others, such as MATLAB.
+                for size in product(_rounded(width, factor), _rounded(height, factor)):
+                    self._fitting[size].append((factor, names))
+
+    def reductions(self, images: Sequence[Path]) -> dict[Path, Reduction]:
+        """Those of the images that are originals reduced by a whole factor, each with what it is made of.
+
+        Sizes come from all headers. Few images are decoded: each is compared with originals of fitting size and the
+        most similar names, and a change of names that some pairs have confirmed (from `HR/*` to `LR/*x4`) is then
+        believed. Flat images, which tell nothing, are paired by their names. What is made of a reduction is traced back
+        to the original of that.
+        """
+        sizes = self._pixels.sizes(images)
+        found: dict[Path, Reduction] = {}
+        confirmed, failed = Counter(), Counter()
+        # From the smallest, since those of images reduced by the largest factor are the surest.
+        for image in sorted(sizes, key=lambda path: sizes[path][0] * sizes[path][1]):
+            seen = False
+            for original, factor in self._candidates(image, sizes[image]):
+                change = _change(image, original, factor)
+                if confirmed[change] < CONFIRMED:
+                    if failed[image.parent] >= FAILED:
+                        continue
+                    seen = True
+                    likeness, named = self._pixels.likeness(image, original), _has_name(image, original)
+                    if not named if likeness is None else likeness < (ALIKE_NAMED if named else ALIKE):
+                        continue
+                    confirmed[change] += likeness is not None
+                found[image] = Reduction(original, factor)
+                break
+            failed[image.parent] += seen and image not in found
+        return {image: _traced(reduction, found) for image, reduction in found.items()}
+
+    def _candidates(self, image: Path, size: tuple[int, int]) -> list[tuple[Path, int]]:
+        """(original, factor), by the similarity of their names."""
+        found = [(hr, factor) for factor, names in self._fitting.get(size, ()) for hr in names.similar(image)]
+        return sorted(found, key=lambda candidate: _closeness(image, candidate[0]), reverse=True)[:NEAREST]
+
+
+class _Names:
+    """Images by their names."""
+
+    def __init__(self, images: Sequence[Path]) -> None:
+        self._images = images
+
+    def similar(self, image: Path) -> set[Path]:
+        """Those with names that begin or end most alike."""
+        name = image.stem.lower()
+        similar = next((self._by_name[start] for start in names_at_start(image) if start in self._by_name), [])
+        if len(similar) > NEAREST:
+            similar = sorted(similar, key=lambda other: _closeness(image, other))[-NEAREST:]
+        found = set(similar)
+        for names, key in ((self._forwards, name), (self._backwards, name[::-1])):
+            place = bisect(names, (key,))
+            found.update(path for _, path in names[max(place - 2, 0) : place + 2])
+        return found
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        named = defaultdict(list)
+        for image in self._images:
+            named[image_name(image).lower()].append(image)
+        return named
+
+    @cached_property
+    def _forwards(self) -> list[tuple[str, Path]]:
+        return sorted((image.stem.lower(), image) for image in self._images)
+
+    @cached_property
+    def _backwards(self) -> list[tuple[str, Path]]:
+        return sorted((image.stem.lower()[::-1], image) for image in self._images)
+
+
+def _has_name(lr: Path, hr: Path) -> bool:
+    """Whether the LR file is named after the HR file."""
+    return image_name(hr).lower() in names_at_start(lr)
+
+
+def _closeness(lr: Path, hr: Path) -> tuple[bool, int, int]:
+    """How similar two names are: whether one is named after the other, letters and folders in common."""
+    a, b = lr.stem.lower(), image_name(hr).lower()
+    letters = _alike_at_start(a, b) + _alike_at_start(a[::-1], b[::-1])
+    return _has_name(lr, hr), len({*lr.parts[:-1]} & {*hr.parts[:-1]}), letters
+
+
+def _change(lr: Path, hr: Path, factor: int) -> tuple:
+    """From which folder to which, and from which part of the name to which: the same for all pairs of a dataset."""
+    start = _alike_at_start(lr.stem, hr.stem)
+    a, b = lr.stem[start:], hr.stem[start:]
+    end = _alike_at_start(a[::-1], b[::-1])
+    return lr.parent, hr.parent, a[: len(a) - end], b[: len(b) - end], factor
+
+
+def _alike_at_start(a: str, b: str) -> int:
+    """How many letters two names have in common at their begin."""
+    return sum(1 for _ in takewhile(lambda letters: letters[0] == letters[1], zip(a, b, strict=False)))
+
+
+def _traced(reduction: Reduction, found: Mapping[Path, Reduction]) -> Reduction:
+    while reduction.hr in found:
+        original = found[reduction.hr]
+        reduction = Reduction(original.hr, original.factor * reduction.factor)
+    return reduction
+
+
+def _rounded(side: int, factor: int) -> set[int]:
+    return {side // factor or 1, -(-side // factor)}
+
+
+def _size(image: Path) -> tuple[int, int] | None:
+    try:
+        return image_size(image)
+    except ImageError:
+        return None
+
+
+def _thumbnail(image: Path) -> np.ndarray | None:
+    """Brightness, float GRID x GRID, of mean 0 and standard deviation 1; None for a flat or unreadable image."""
+    try:
+        grey = Image.fromarray(read_rgb(image)).convert("L")
+    except ImageError:
+        return None
+    small = np.asarray(grey.resize((GRID, GRID), Image.Resampling.BICUBIC), np.float64)
+    return (small - small.mean()) / small.std() if small.std() > 1 else None
