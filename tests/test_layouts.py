@@ -83,6 +83,7 @@ def test_pairs_in_subfolders(tmp_path: Path, hr: str, lr: str) -> None:
     for folder in (tmp_path, tmp_path / hr, PairFolders(str(tmp_path / hr), str(tmp_path / lr))):
         assert found(folder, tmp_path, training=True) == expected
         assert found(folder, tmp_path) == expected
+    assert found(tmp_path / hr / "calendar", tmp_path) == expected[:2]
     assert [pair.name for pair in find_pairs(tmp_path, 4)][::3] == ["calendar-01", "foliage-02"]
 
 
@@ -172,9 +173,9 @@ def test_large_folders_are_not_decoded_whole(tmp_path: Path, monkeypatch: pytest
         assert len(found(folder, root)) == 50
         assert len(decoded) <= most
     decoded.clear()
-    images(root / "plain", *(f"{number}" for number in range(10, 60)))
-    assert len(found(root / "plain", root)) == 50
-    assert len(decoded) <= 12
+    images(root / "other" / "plain", *(f"{number}" for number in range(10, 60)))
+    assert len(found(root / "other" / "plain", root)) == 50
+    assert not decoded
 
 
 def test_two_folders_by_name(tmp_path: Path) -> None:
@@ -209,7 +210,8 @@ AMBIGUOUS = {
     ),
     "no training split": (["X_valid_HR/10"], [], "", "X_valid_HR: none of them for training; name one of them"),
     "two LR folders": (["HR/10"], ["LR/10", "soft/10"], "HR", r"LR, .*soft: ambiguous; name both"),
-    "LR inside": (["10"], ["LR/11"], "", "LR: LR images, by its name, but not those of HR images"),
+    "two LR folders in one": (["HR/10"], ["LR/10", "soft/10"], "", r"HR/10.png: LR images .*ambiguous; name both"),
+    "LR inside": (["10"], ["LR/11"], "", "LR: LR images, by the name, but not those of the HR images"),
     "HR, LR and others": (["10_HR", "11_HR", "12"], ["10_LR", "11_LR"], "", r"1 HR images without LR: .*12\.png"),
     "a missing LR image": (["HR/10", "HR/11"], ["LR/10"], "", r"1 HR images without LR: .*HR.11\.png"),
     "a missing HR image": (

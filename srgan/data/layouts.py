@@ -76,14 +76,14 @@ def images_of_split(folder: Path, training: bool) -> list[Path]:
 
 
 def folders_beside(folder: Path) -> Iterator[Path]:
-    """The folders beside this one and, as `X4` in `LR_bicubic`, inside those."""
-    beside = folder.absolute().parent
-    with suppress(UserError):
-        for path in subfolders(beside):
-            if not path.samefile(folder):
-                yield path
-                with suppress(UserError):
-                    yield from subfolders(path)
+    """Where LR images may be: `LR` and `LR/X4` of `HR`, `LR/calendar` and `LR/X4/calendar` of `HR/calendar`."""
+    folder = folder.absolute()
+    for inner, above in ((Path(), folder), (Path(folder.name), folder.parent)):
+        with suppress(UserError):
+            for path in subfolders(above.parent):
+                if not path.samefile(above):
+                    with suppress(UserError):
+                        yield from (root / inner for root in (path, *subfolders(path)) if (root / inner).is_dir())
 
 
 def subfolders(folder: Path) -> list[Path]:

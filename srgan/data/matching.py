@@ -1,5 +1,6 @@
 """Which LR image belongs to which HR image: in one folder, in folders beside each other, or in two that are named."""
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -23,14 +24,14 @@ def match_among(images: Sequence[Path], scale: int, pixels: Pixels) -> tuple[lis
             are those of no HR image.
     """
     found = Originals(images, pixels).reductions(images)
-    hr = [image for image in images if image not in found]
+    hr = _without(images, found)
     matches = {lr: reduction.hr for lr, reduction in found.items() if reduction.factor == scale}
     originals = {reduction.hr for reduction in found.values()}
     strays = set()
     for inside in _by_folder(images).values():
         reduced = [image for image in inside if image in found]
         paired = set(matches.values()).intersection(inside)
-        alone = [image for image in inside if image not in found and image not in (paired or originals)]
+        alone = _without(inside, {*found, *(paired or originals)})
         if not _complete("HR", "LR", paired, alone) if paired else not _complete("LR", "HR", reduced, alone):
             strays |= {lr for lr, hr in matches.items() if hr in paired or lr in reduced}
     matches = {lr: hr for lr, hr in matches.items() if lr not in strays}
@@ -41,7 +42,8 @@ def match_among(images: Sequence[Path], scale: int, pixels: Pixels) -> tuple[lis
             f"{len(unused)} LR images of others are left out, such as {unused[0]}, {original.name} at 1/{factor} of "
             f"its size; LR images of scale {scale} are made from the HR images"
         )
-    _check_leftovers(hr, {*hr} - {*matches.values()} - originals, pixels)
+    _check_unambiguous(matches)
+    _check_unpaired(hr, _without(hr, originals), pixels)
     return hr, matches
 
 
@@ -54,23 +56,30 @@ def match_beside(folder: Path, hr: Sequence[Path], scale: int, pixels: Pixels) -
         UserError: there are several such folders, or some images have no partner, or the images are themselves LR
             images of those in a folder beside it.
     """
-    inner = {image.parent.relative_to(folder) for image in hr}
+    inner = sorted({image.parent.relative_to(folder) for image in hr})
     originals = Originals(hr, pixels)
     candidates, unused = {}, {}
     for other in folders_beside(folder):
         images = [image for path in inner if (other / path).is_dir() for image in list_images(other / path)]
+        if not images:
+            continue
         _check_not_reduced(folder, hr, other, images, scale, pixels)
         named = _named_after(images, hr)
-        found = originals.reductions(_some([*named] or images)) and originals.reductions(images)
+        found = originals.reductions(_some([*named] or images))
+        if any(reduction.factor == scale for reduction in found.values()):
+            found = originals.reductions(images)
         matches = {lr: reduction.hr for lr, reduction in found.items() if reduction.factor == scale}
         paired = {*matches.values()}
         if (
             paired
-            and _complete("LR", "HR", matches, [image for image in images if image not in found])
-            and _complete("HR", "LR", paired, [image for image in hr if image not in paired])
+            and _complete("LR", "HR", matches, _without(images, found))
+            and _complete("HR", "LR", paired, _without(hr, paired))
         ):
             candidates[other] = matches
-        elif found or (len({*named.values()}) >= len(hr) / 2 and _may_be_meant(named, pixels)):
+        elif found or (
+            # One of the same name, such as photos, is a dataset of its own.
+            other.name != folder.name and len({*named.values()}) >= len(hr) / 2 and _may_be_lr(named, pixels)
+        ):
             unused[other] = {reduction.factor for reduction in found.values()}
     if len(candidates) > 1:
         raise UserError(f"{folder}: LR images in {listed([*candidates])}: ambiguous; {NAME_THEM}")
@@ -107,28 +116,30 @@ def match_folders(hr: Sequence[Path], lr: Sequence[Path], roots: tuple[Path, Pat
         if key := next((key for key in keys if key in by_name), None):
             matches[image] = by_name[key]
     pixels = Pixels(scale)
-    rest = [image for image in hr if image not in {*matches.values()}]
-    if rest:
-        found = Originals(rest, pixels).reductions([image for image in lr if image not in matches])
+    if rest := _without(hr, matches.values()):
+        found = Originals(rest, pixels).reductions(_without(lr, matches))
         matches |= {image: reduction.hr for image, reduction in found.items() if reduction.factor == scale}
-    alone = [image for image in hr if image not in {*matches.values()}], [image for image in lr if image not in matches]
-    _refuse_alone(*alone)
-    return _of_scale(matches, scale, pixels)
+    _refuse_alone(_without(hr, matches.values()), _without(lr, matches))
+    matches = _of_scale(matches, scale, pixels)
+    _check_unambiguous(matches)
+    return matches
 
 
 def _of_scale(matches: Matches, scale: int, pixels: Pixels) -> Matches:
-    """Of several LR images of one HR image those of the scale's size."""
+    """Of several LR images of one HR image those of the scale's size, if there are any."""
+    fitting = {lr: hr for lr, hr in matches.items() if pixels.factor(lr, hr) == scale}
+    fitted = {*fitting.values()}
+    return fitting | {lr: hr for lr, hr in matches.items() if hr not in fitted}
+
+
+def _check_unambiguous(matches: Matches) -> None:
+    """Refuse LR images of one HR image in two folders, or of one name. Others, as of several degradations, are fine."""
     of_hr = defaultdict(list)
     for lr, hr in matches.items():
         of_hr[hr].append(lr)
-    kept = {}
     for hr, images in of_hr.items():
-        if len(images) > 1:
-            images = [lr for lr in images if pixels.factor(lr, hr) == scale] or images
-        if len(images) > len({lr.stem for lr in images}) or len({lr.parent for lr in images}) > 1:
-            raise UserError(f"{listed(images)}: several LR images of {hr}; keep one")
-        kept |= dict.fromkeys(images, hr)
-    return kept
+        if len({lr.parent for lr in images}) > 1 or len({lr.stem for lr in images}) < len(images):
+            raise UserError(f"{hr}: LR images {listed(images)}: ambiguous; {NAME_THEM}")
 
 
 def _complete(kind: str, partner: str, paired: Collection[Path], alone: Sequence[Path]) -> bool:
@@ -152,22 +163,25 @@ def _refuse_alone(hr: Sequence[Path], lr: Sequence[Path]) -> None:
         raise UserError("; ".join(problems))
 
 
-def _check_leftovers(hr: Sequence[Path], plain: Collection[Path], pixels: Pixels) -> None:
+def _check_unpaired(hr: Sequence[Path], unpaired: Sequence[Path], pixels: Pixels) -> None:
     """Refuse or name HR images that may be LR images, by their names, though not by their looks."""
-    suspects = [image for image in plain if any(LR_FOLDER.fullmatch(path.name) for path in (*image.parents,)[:2])]
-    if suspects and len(suspects) < len(hr):
+    folders = _by_folder(unpaired)
+    root = Path(os.path.commonpath([image.parent for image in hr]))
+    suspects = [path for path in folders if any(map(LR_FOLDER.fullmatch, path.relative_to(root).parts))]
+    if suspects:
         raise UserError(
-            f"{min(suspects).parent}: LR images, by its name, but not those of HR images beside it, by size and looks: "
+            f"{listed(suspects)}: LR images, by the name, but not those of the HR images, by size and looks: "
             "name the folders of HR images, or {hr: ..., lr: ...} for pairs"
         )
-    for folder, inside in _by_folder(plain).items():
+    for folder, inside in folders.items():
         named = _named_after(inside, hr)
-        if sum(pixels.factor(*pair) is not None for pair in named.items()) > len(inside) / 2:
-            other = next(iter(named.values())).parent
-            warn(
-                f"{folder}: taken as HR images by their looks, though named after larger ones in {other}; "
-                f"if they are LR images, {NAME_THEM}"
-            )
+        if len(named) > len(inside) / 2 and _may_be_lr(named, pixels):
+            suspects.append(folder)
+    if suspects:
+        warn(
+            f"{listed(suspects, 5)}: taken as HR images, though they have the names of others; if they are LR images, "
+            f"{NAME_THEM}"
+        )
 
 
 def _check_not_reduced(
@@ -197,17 +211,23 @@ def _named_after(images: Iterable[Path], originals: Iterable[Path]) -> dict[Path
     return named
 
 
-def _may_be_meant(named: Matches, pixels: Pixels) -> bool:
-    """Whether images of the same names as others may be LR images: smaller ones, or the same at the same size."""
+def _may_be_lr(named: Matches, pixels: Pixels) -> bool:
+    """Whether images of the same names as others may be meant as LR images: smaller ones, or the same ones again."""
     for lr in _some([*named]):
-        small, large = (pixels.sizes([image]).get(image) for image in (lr, named[lr]))
-        if small and large and (small < large or (small == large and (pixels.likeness(lr, named[lr]) or 0) > ALIKE)):
-            return True
-    return False
+        small, large = (pixels.sizes([image]).get(image, (0, 0)) for image in (lr, named[lr]))
+        smaller = small != large and all(a <= b for a, b in zip(small, large, strict=True))
+        if not (smaller or (small == large and (pixels.likeness(lr, named[lr]) or 0) > ALIKE)):
+            return False
+    return True
 
 
 def _some(images: Sequence[Path]) -> Sequence[Path]:
     return images[:: max(1, len(images) // SAMPLE)][:SAMPLE]
+
+
+def _without(images: Iterable[Path], others: Iterable[Path]) -> list[Path]:
+    others = {*others}
+    return [image for image in images if image not in others]
 
 
 def _lower(parts: Iterable[str]) -> tuple[str, ...]:

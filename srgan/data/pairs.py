@@ -172,17 +172,17 @@ def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
 
 
 def _pairs(hr: Sequence[Path], matches: Mapping[Path, Path]) -> list[ImagePair]:
-    """The pairs, and the HR images without LR image, under names that tell them apart but for their extension."""
+    """The pairs, and the HR images without LR image; images of one stem in several folders get these in their names."""
     lr_of = defaultdict(list)
     for lr, image in matches.items():
         lr_of[image].append(lr)
-    names = Counter(image.stem for image in hr)
-    nested = len({image.parent for image in hr}) > 1
+    root = os.path.commonpath([image.parent for image in hr])
+    stems = Counter((image.stem, image.suffix) for image in hr)
     pairs = []
     for image in hr:
         files = sorted(lr_of[image]) or [None]
-        name = image_name(image) if lr_of[image] else image.stem
-        if nested and names[image.stem] > 1:
-            name = f"{image.parent.name}-{name}"
-        pairs += [ImagePair(lr.stem if len(files) > 1 else name, image, lr) for lr in files]
+        folders = image.parent.relative_to(root).parts if stems[image.stem, image.suffix] > 1 else ()
+        for lr in files:
+            name = lr.stem if len(files) > 1 else image_name(image) if lr else image.stem
+            pairs.append(ImagePair("-".join([*folders, name]), image, lr))
     return pairs

@@ -123,26 +123,35 @@ class Originals:
         confirmed, failed = Counter(), Counter()
         # From the smallest, since those of images reduced by the largest factor are the surest.
         for image in sorted(sizes, key=lambda path: sizes[path][0] * sizes[path][1]):
-            seen = False
-            for original, factor in self._candidates(image, sizes[image]):
-                change = _change(image, original, factor)
-                if confirmed[change] < CONFIRMED:
-                    if failed[image.parent] >= FAILED:
-                        continue
-                    seen = True
-                    likeness, named = self._pixels.likeness(image, original), _has_name(image, original)
-                    if not named if likeness is None else likeness < (ALIKE_NAMED if named else ALIKE):
-                        continue
-                    confirmed[change] += likeness is not None
-                found[image] = Reduction(original, factor)
-                break
-            failed[image.parent] += seen and image not in found
+            candidates = self._candidates(image, sizes[image])
+            known = [match for match in candidates if confirmed[_change(image, match)] >= CONFIRMED]
+            match = known[0] if known else None
+            if candidates and not match and failed[image.parent] < FAILED:
+                match = self._most_alike(image, candidates)
+                failed[image.parent] += not match
+                if match:
+                    confirmed[_change(image, match)] += 1
+            if match:
+                found[image] = match
         return {image: _traced(reduction, found) for image, reduction in found.items()}
 
-    def _candidates(self, image: Path, size: tuple[int, int]) -> list[tuple[Path, int]]:
-        """(original, factor), by the similarity of their names."""
-        found = [(hr, factor) for factor, names in self._fitting.get(size, ()) for hr in names.similar(image)]
-        return sorted(found, key=lambda candidate: _closeness(image, candidate[0]), reverse=True)[:NEAREST]
+    def _candidates(self, image: Path, size: tuple[int, int]) -> list[Reduction]:
+        """The originals of fitting size, by the similarity of their names."""
+        fitting = self._fitting.get(size, ())
+        found = [Reduction(original, factor) for factor, names in fitting for original in names.similar(image)]
+        return sorted(found, key=lambda match: _closeness(image, match.hr), reverse=True)[:NEAREST]
+
+    def _most_alike(self, image: Path, candidates: Sequence[Reduction]) -> Reduction | None:
+        """The first one that is named alike and looks alike, or else the one that looks most alike."""
+        others = []
+        for match in candidates:
+            likeness = self._pixels.likeness(image, match.hr)
+            if not _has_name(image, match.hr):
+                others.append((likeness or 0, match))
+            elif likeness is None or likeness > ALIKE_NAMED:
+                return match
+        likeness, match = max(others, key=lambda other: other[0], default=(0, None))
+        return match if likeness > ALIKE else None
 
 
 class _Names:
@@ -191,12 +200,19 @@ def _closeness(lr: Path, hr: Path) -> tuple[bool, int, int]:
     return _has_name(lr, hr), len({*lr.parts[:-1]} & {*hr.parts[:-1]}), letters
 
 
-def _change(lr: Path, hr: Path, factor: int) -> tuple:
-    """From which folder to which, and from which part of the name to which: the same for all pairs of a dataset."""
-    start = _alike_at_start(lr.stem, hr.stem)
-    a, b = lr.stem[start:], hr.stem[start:]
+def _change(lr: Path, match: Reduction) -> tuple:
+    """What of folders and name is another than the original's, and the factor: the same for all pairs of a dataset."""
+    start = _alike_at_start(lr.stem, match.hr.stem)
+    a, b = lr.stem[start:], match.hr.stem[start:]
     end = _alike_at_start(a[::-1], b[::-1])
-    return lr.parent, hr.parent, a[: len(a) - end], b[: len(b) - end], factor
+    folders, original = set(lr.parts[:-1]), set(match.hr.parts[:-1])
+    return (
+        frozenset(folders - original),
+        frozenset(original - folders),
+        a[: len(a) - end],
+        b[: len(b) - end],
+        match.factor,
+    )
 
 
 def _alike_at_start(a: str, b: str) -> int:
