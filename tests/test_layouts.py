@@ -40,7 +40,7 @@ def found(folder: Path | PairFolders, root: Path, scale: int = 4, training: bool
     ("hr", "lr"),
     [
         ("HR/{}", "LR/{}"),
-        ("hr/{}", "lr/{}"),
+        ("{}", "lr/{}"),
         ("GT/{}", "LQ/{}"),
         ("HR/{}", "LR_bicubic/X4/{}x4"),
         ("DIV2K_HR/{}", "DIV2K_LR_mild/{}x4m"),
@@ -68,7 +68,7 @@ def test_layouts_of_pairs(tmp_path: Path, hr: str, lr: str) -> None:
     for folder in {root, (root / hr).parent}:
         assert found(folder, root) == expected
         assert found(folder, root, training=True) == expected
-    if "/" not in hr:
+    if "/" not in hr + lr:
         assert found(root / "*.png", root) == expected
 
 
@@ -83,7 +83,6 @@ def test_pairs_in_subfolders(tmp_path: Path, hr: str, lr: str) -> None:
     for folder in (tmp_path, tmp_path / hr, PairFolders(str(tmp_path / hr), str(tmp_path / lr))):
         assert found(folder, tmp_path, training=True) == expected
         assert found(folder, tmp_path) == expected
-    assert found(tmp_path / hr / "calendar", tmp_path) == expected[:2]
     assert [pair.name for pair in find_pairs(tmp_path, 4)][::3] == ["calendar-01", "foliage-02"]
 
 
@@ -211,7 +210,19 @@ AMBIGUOUS = {
     "no training split": (["X_valid_HR/10"], [], "", "X_valid_HR: none of them for training; name one of them"),
     "two LR folders": (["HR/10"], ["LR/10", "soft/10"], "HR", r"LR, .*soft: ambiguous; name both"),
     "two LR folders in one": (["HR/10"], ["LR/10", "soft/10"], "", r"HR/10.png: LR images .*ambiguous; name both"),
-    "LR inside": (["10"], ["LR/11"], "", "LR: LR images, by the name, but not those of the HR images"),
+    "LR of the same size": (
+        ["10_HR", "10_LR4", "11_HR", "11_LR4"],
+        [],
+        "",
+        "LR images, by their names, but not those of",
+    ),
+    "SR beside HR": (
+        ["HR/10", "SR/10"],
+        ["LR/10"],
+        "",
+        "SR: LR images, by their names, but not those of the HR images",
+    ),
+    "LR inside": (["10"], ["LR/11"], "", "LR: LR images, by their names, but not those of the HR images"),
     "HR, LR and others": (["10_HR", "11_HR", "12"], ["10_LR", "11_LR"], "", r"1 HR images without LR: .*12\.png"),
     "a missing LR image": (["HR/10", "HR/11"], ["LR/10"], "", r"1 HR images without LR: .*HR.11\.png"),
     "a missing HR image": (

@@ -1,5 +1,6 @@
 """Folders as datasets have them: HR and LR images in one, beside each other, or inside; splits; `image_SRF_4`."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -10,6 +11,7 @@ from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import walk
 from srgan.common.images import list_images
 
+MOST_BESIDE = 100
 SRF_FOLDER = re.compile(r"image_SRF_(\d+)")
 LR_FOLDER = re.compile(r"(?:.*[_-])?(?:LR|LQ)(?:[_-]?bic(?:ubic)?)?(?:[_-]?X\d+)?", re.IGNORECASE)
 SPLITS = {
@@ -76,20 +78,27 @@ def images_of_split(folder: Path, training: bool) -> list[Path]:
 
 
 def folders_beside(folder: Path) -> Iterator[Path]:
-    """Where LR images may be: `LR` and `LR/X4` of `HR`, `LR/calendar` and `LR/X4/calendar` of `HR/calendar`."""
+    """Where the LR images of a folder of HR images may be: in it, beside it or, as `X4` in `LR_bicubic`, in one beside.
+
+    None of more than a hundred folders beside it: these are classes, clips or users.
+    """
+    yield from subfolders(folder)
     folder = folder.absolute()
-    for inner, above in ((Path(), folder), (Path(folder.name), folder.parent)):
-        with suppress(UserError):
-            for path in subfolders(above.parent):
-                if not path.samefile(above):
-                    with suppress(UserError):
-                        yield from (root / inner for root in (path, *subfolders(path)) if (root / inner).is_dir())
+    with suppress(UserError):
+        beside = subfolders(folder.parent)
+        for path in beside if len(beside) <= MOST_BESIDE else ():
+            if not path.samefile(folder):
+                yield path
+                # What can't be read there is none of ours.
+                with suppress(UserError):
+                    yield from subfolders(path)
 
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, without hidden ones. Raises: UserError, it can't be read."""
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        with os.scandir(folder) as entries:
+            return sorted(folder / entry.name for entry in entries if entry.is_dir() and entry.name[0] != ".")
     except OSError as error:
         raise UserError(f"{folder}: expected a folder of images: {describe(error)}") from error
 

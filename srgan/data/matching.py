@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from srgan.common.errors import UserError, warn
@@ -43,7 +44,7 @@ def match_among(images: Sequence[Path], scale: int, pixels: Pixels) -> tuple[lis
             f"its size; LR images of scale {scale} are made from the HR images"
         )
     _check_unambiguous(matches)
-    _check_unpaired(hr, _without(hr, originals), pixels)
+    _check_unpaired(hr, _without(hr, originals), bool(matches), pixels)
     return hr, matches
 
 
@@ -60,13 +61,11 @@ def match_beside(folder: Path, hr: Sequence[Path], scale: int, pixels: Pixels) -
     originals = Originals(hr, pixels)
     candidates, unused = {}, {}
     for other in folders_beside(folder):
-        images = [image for path in inner if (other / path).is_dir() for image in list_images(other / path)]
-        if not images:
-            continue
+        images = _without(_images_in(other, inner), hr)
         _check_not_reduced(folder, hr, other, images, scale, pixels)
         named = _named_after(images, hr)
         found = originals.reductions(_some([*named] or images))
-        if any(reduction.factor == scale for reduction in found.values()):
+        if found:
             found = originals.reductions(images)
         matches = {lr: reduction.hr for lr, reduction in found.items() if reduction.factor == scale}
         paired = {*matches.values()}
@@ -76,20 +75,14 @@ def match_beside(folder: Path, hr: Sequence[Path], scale: int, pixels: Pixels) -
             and _complete("HR", "LR", paired, _without(hr, paired))
         ):
             candidates[other] = matches
-        elif found or (
-            # One of the same name, such as photos, is a dataset of its own.
-            other.name != folder.name and len({*named.values()}) >= len(hr) / 2 and _may_be_lr(named, pixels)
-        ):
+        elif found or (images and len({*named.values()}) >= len(hr) / 2 and _may_be_lr(named, pixels)):
             unused[other] = {reduction.factor for reduction in found.values()}
     if len(candidates) > 1:
         raise UserError(f"{folder}: LR images in {listed([*candidates])}: ambiguous; {NAME_THEM}")
     if candidates:
         unused = {other: factors for other, factors in unused.items() if not factors or scale in factors}
     for other, factors in unused.items():
-        sizes = f", at 1/{' and 1/'.join(map(str, sorted(factors)))} of the size," if factors else ""
-        warn(
-            f"{other}: images of the same names as in {folder}{sizes} are not used; if they are LR images, {NAME_THEM}"
-        )
+        _warn_unused(other, folder, factors)
     return next(iter(candidates.values()), {})
 
 
@@ -132,6 +125,22 @@ def _of_scale(matches: Matches, scale: int, pixels: Pixels) -> Matches:
     return fitting | {lr: hr for lr, hr in matches.items() if hr not in fitted}
 
 
+def _images_in(folder: Path, inner: Iterable[Path]) -> list[Path]:
+    """The images of the inner folders that this one has."""
+    images = []
+    for path in inner:
+        with suppress(UserError):
+            images += list_images(folder / path)
+    return images
+
+
+def _warn_unused(folder: Path, hr_folder: Path, factors: Collection[int]) -> None:
+    sizes = f", at 1/{' and 1/'.join(map(str, sorted(factors)))} of the size," if factors else ""
+    warn(
+        f"{folder}: images of the same names as in {hr_folder}{sizes} are not used; if they are LR images, {NAME_THEM}"
+    )
+
+
 def _check_unambiguous(matches: Matches) -> None:
     """Refuse LR images of one HR image in two folders, or of one name. Others, as of several degradations, are fine."""
     of_hr = defaultdict(list)
@@ -163,23 +172,33 @@ def _refuse_alone(hr: Sequence[Path], lr: Sequence[Path]) -> None:
         raise UserError("; ".join(problems))
 
 
-def _check_unpaired(hr: Sequence[Path], unpaired: Sequence[Path], pixels: Pixels) -> None:
-    """Refuse or name HR images that may be LR images, by their names, though not by their looks."""
-    folders = _by_folder(unpaired)
+def _check_unpaired(hr: Sequence[Path], unpaired: Sequence[Path], paired: bool, pixels: Pixels) -> None:
+    """Refuse or name HR images without LR images that may be some, by their names, though not by sizes and looks.
+
+    Args:
+        paired: some of the others have LR images.
+    """
     root = Path(os.path.commonpath([image.parent for image in hr]))
-    suspects = [path for path in folders if any(map(LR_FOLDER.fullmatch, path.relative_to(root).parts))]
-    if suspects:
-        raise UserError(
-            f"{listed(suspects)}: LR images, by the name, but not those of the HR images, by size and looks: "
-            "name the folders of HR images, or {hr: ..., lr: ...} for pairs"
-        )
-    for folder, inside in folders.items():
+    suspects, doubtful = [], []
+    for folder, inside in _by_folder(unpaired).items():
+        named_hr = {image_name(image).lower() for image in inside if image_name(image) != image.stem}
+        beside = [image for image in inside if image_name(image) == image.stem]
         named = _named_after(inside, hr)
-        if len(named) > len(inside) / 2 and _may_be_lr(named, pixels):
+        if any(map(LR_FOLDER.fullmatch, folder.relative_to(root).parts)) or (
+            # Such as a_HR and a_LR of one size.
+            named_hr and beside and all(not named_hr.isdisjoint(names_at_start(image)) for image in beside)
+        ):
             suspects.append(folder)
-    if suspects:
+        elif len(named) > len(inside) / 2 and _may_be_lr(named, pixels):
+            doubtful.append(folder)
+    if suspects or (doubtful and paired):
+        raise UserError(
+            f"{listed(suspects or doubtful, 5)}: LR images, by their names, but not those of the HR images, by size "
+            f"and looks: name the folders of HR images or, for pairs, {{hr: ..., lr: ...}}"
+        )
+    if doubtful:
         warn(
-            f"{listed(suspects, 5)}: taken as HR images, though they have the names of others; if they are LR images, "
+            f"{listed(doubtful, 5)}: taken as HR images, though they have the names of others; if they are LR images, "
             f"{NAME_THEM}"
         )
 

@@ -139,7 +139,7 @@ class Originals:
         """The originals of fitting size, by the similarity of their names."""
         fitting = self._fitting.get(size, ())
         found = [Reduction(original, factor) for factor, names in fitting for original in names.similar(image)]
-        return sorted(found, key=lambda match: _closeness(image, match.hr), reverse=True)[:NEAREST]
+        return sorted(sorted(found), key=lambda match: _closeness(image, match.hr), reverse=True)[:NEAREST]
 
     def _most_alike(self, image: Path, candidates: Sequence[Reduction]) -> Reduction | None:
         """The first one that is named alike and looks alike, or else the one that looks most alike."""
@@ -165,7 +165,7 @@ class _Names:
         name = image.stem.lower()
         similar = next((self._by_name[start] for start in names_at_start(image) if start in self._by_name), [])
         if len(similar) > NEAREST:
-            similar = sorted(similar, key=lambda other: _closeness(image, other))[-NEAREST:]
+            similar = sorted(similar, key=lambda other: _closeness(image, other), reverse=True)[:NEAREST]
         found = set(similar)
         for names, key in ((self._forwards, name), (self._backwards, name[::-1])):
             place = bisect(names, (key,))
