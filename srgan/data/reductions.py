@@ -99,6 +99,7 @@ class Originals:
 
     def __init__(self, images: Sequence[Path], pixels: Pixels) -> None:
         self._pixels = pixels
+        self._confirmed: Counter[tuple] = Counter()
         by_size = defaultdict(list)
         for image, size in pixels.sizes(images).items():
             by_size[size].append(image)
@@ -107,7 +108,7 @@ class Originals:
             names = _Names(group)
             for factor in pixels.factors:
                 # Rounded down by some, up by others, such as MATLAB.
-                for size in product(_rounded(width, factor), _rounded(height, factor)):
+                for size in {*product(_rounded(width, factor), _rounded(height, factor))} - {(width, height)}:
                     self._fitting[size].append((factor, names))
 
     def reductions(self, images: Sequence[Path]) -> dict[Path, Reduction]:
@@ -120,17 +121,17 @@ class Originals:
         """
         sizes = self._pixels.sizes(images)
         found: dict[Path, Reduction] = {}
-        confirmed, failed = Counter(), Counter()
+        failed: Counter[Path] = Counter()
         # From the smallest, since those of images reduced by the largest factor are the surest.
         for image in sorted(sizes, key=lambda path: sizes[path][0] * sizes[path][1]):
             candidates = self._candidates(image, sizes[image])
-            known = [match for match in candidates if confirmed[_change(image, match)] >= CONFIRMED]
+            known = [match for match in candidates if self._confirmed[_change(image, match)] >= CONFIRMED]
             match = known[0] if known else None
             if candidates and not match and failed[image.parent] < FAILED:
                 match = self._most_alike(image, candidates)
                 failed[image.parent] += not match
                 if match:
-                    confirmed[_change(image, match)] += 1
+                    self._confirmed[_change(image, match)] += 1
             if match:
                 found[image] = match
         return {image: _traced(reduction, found) for image, reduction in found.items()}
@@ -228,7 +229,7 @@ def _traced(reduction: Reduction, found: Mapping[Path, Reduction]) -> Reduction:
 
 
 def _rounded(side: int, factor: int) -> set[int]:
-    return {side // factor or 1, -(-side // factor)}
+    return {side // factor, -(-side // factor)} - {0}
 
 
 def _size(image: Path) -> tuple[int, int] | None:
