@@ -191,6 +191,14 @@ def test_two_folders_by_name(tmp_path: Path) -> None:
         found(folders, root)
 
 
+@pytest.mark.parametrize(("hr", "lr"), [("", "LR"), ("HR", "")])
+def test_two_folders_one_in_the_other(tmp_path: Path, hr: str, lr: str) -> None:
+    images(tmp_path / hr, "10", "11")
+    images(tmp_path / lr, "10x4", "11x4", over=4)
+    pairs = find_pairs(PairFolders(str(tmp_path / hr), str(tmp_path / lr)), 4)
+    assert [(pair.hr.name, pair.lr.name) for pair in pairs] == [("10.png", "10x4.png"), ("11.png", "11x4.png")]
+
+
 def test_linked_folders_count_once(tmp_path: Path) -> None:
     root = images(tmp_path / "photos", "10", "deep/11")
     images(tmp_path, "disk/12", "disk/deeper/13")

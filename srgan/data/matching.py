@@ -97,13 +97,13 @@ def match_folders(hr: Sequence[Path], lr: Sequence[Path], roots: tuple[Path, Pat
     """
     by_name: dict[tuple, Path] = {}
     for image in hr:
-        key = _lower(image.parent.relative_to(roots[0]).parts), image_name(image).lower()
+        key = _folders(image, roots[0]), image_name(image).lower()
         if key in by_name:
             raise UserError(f"{by_name[key]} and {image}: two images of one name")
         by_name[key] = image
     matches = {}
     for image in lr:
-        folders = _lower(image.parent.relative_to(roots[1]).parts)
+        folders = _folders(image, roots[1])
         # LR images may lie deeper, as in X4.
         keys = ((folders[i:], name) for name in names_at_start(image) for i in range(len(folders) + 1))
         if key := next((key for key in keys if key in by_name), None):
@@ -120,7 +120,9 @@ def match_folders(hr: Sequence[Path], lr: Sequence[Path], roots: tuple[Path, Pat
 
 def _of_scale(matches: Matches, scale: int, pixels: Pixels) -> Matches:
     """Of several LR images of one HR image those of the scale's size, if there are any."""
-    fitting = {lr: hr for lr, hr in matches.items() if pixels.factor(lr, hr) == scale}
+    sizes = pixels.sizes([*matches, *matches.values()])
+    reduced = {image: tuple(side // scale for side in size) for image, size in sizes.items()}
+    fitting = {lr: hr for lr, hr in matches.items() if lr in sizes and sizes[lr] == reduced.get(hr)}
     fitted = {*fitting.values()}
     return fitting | {lr: hr for lr, hr in matches.items() if hr not in fitted}
 
@@ -244,13 +246,14 @@ def _some(images: Sequence[Path]) -> Sequence[Path]:
     return images[:: max(1, len(images) // SAMPLE)][:SAMPLE]
 
 
+def _folders(image: Path, root: Path) -> tuple[str, ...]:
+    """The folders between the root and the image, in lower case."""
+    return tuple(map(str.lower, image.parent.relative_to(root).parts))
+
+
 def _without(images: Iterable[Path], others: Iterable[Path]) -> list[Path]:
     others = {*others}
     return [image for image in images if image not in others]
-
-
-def _lower(parts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(part.lower() for part in parts)
 
 
 def _by_folder(images: Iterable[Path]) -> dict[Path, list[Path]]:

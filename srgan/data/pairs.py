@@ -153,6 +153,9 @@ def match_pairs(hr_folder: Path, lr_folder: Path, scale: int) -> list[ImagePair]
         UserError: a folder is missing or has no images, or images have no partners (the message lists them).
     """
     hr, lr = images_of(hr_folder, nested=True), images_of(lr_folder, nested=True)
+    # One of the folders may lie in the other.
+    shared = {*hr} & {*lr}
+    hr, lr = ([image for image in images if len(images) == len(shared) or image not in shared] for images in (hr, lr))
     if not hr:
         raise UserError(f"{hr_folder}: no images in this folder")
     return _pairs(hr, match_folders(hr, lr, (hr_folder, lr_folder), scale))

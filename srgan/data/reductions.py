@@ -71,16 +71,6 @@ class Pixels:
             self._sizes |= zip(new, pool.map(_size, new), strict=True)
         return {image: size for image in images if (size := self._sizes[image])}
 
-    def factor(self, lr: Path, hr: Path) -> int | None:
-        """The whole factor, 2 or more, between the sizes of two images, rounded either way; None without one."""
-        sizes = self.sizes([lr, hr])
-        if len(sizes) < 2:
-            return None
-        return next(
-            (n for n in self.factors if all(a in _rounded(b, n) for a, b in zip(sizes[lr], sizes[hr], strict=True))),
-            None,
-        )
-
     def likeness(self, a: Path, b: Path) -> float | None:
         """The correlation of two images' thumbnails, -1 to 1, whatever their sizes and contrast; None: one is flat."""
         for path in {a, b} - self._thumbnails.keys():
