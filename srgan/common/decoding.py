@@ -1,0 +1,134 @@
+"""From what a decoder gives to pixels as they are meant: inks, palettes and LAB as colours, turned upright."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from srgan.common.errors import ImageError, UserError, describe, warn
+
+# What brings an array with this EXIF orientation upright.
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda array: array[:, ::-1],
+    3: lambda array: array[::-1, ::-1],
+    4: lambda array: array[::-1],
+    5: lambda array: array.swapaxes(0, 1),
+    6: lambda array: np.rot90(array, -1),
+    7: lambda array: array[::-1, ::-1].swapaxes(0, 1),
+    8: lambda array: np.rot90(array),
+}
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises on a file into an error that names it.
+
+    Raises:
+        ImageError: instead of any other exception; or `path` is a folder or a device.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ImageError(f"{path}: expected an image file, found a folder or a device")
+        yield
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: expected an image, found {_kind(path)}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: more pixels than Pillow opens safely ({error})") from error
+    except Exception as error:
+        # The many decoders raise anything on a damaged file.
+        raise ImageError(f"{path}: can't be read as an image: {describe(error)}") from error
+
+
+def upright(array: np.ndarray, orientation: object) -> np.ndarray:
+    """H x W [x C], turned as its EXIF orientation (2 to 8; anything else: not at all) says."""
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return array if turn is None else np.ascontiguousarray(turn(array))
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    """A Pillow image of any mode, as it lies: uint8 or uint16 (grey) H x W [x 2, 3, 4]; a CMYK image in sRGB.
+
+    Raises:
+        ValueError: 32 bits a value, integer or float, whose range is unknown.
+    """
+    image.load()
+    if image.mode == "F" or image.mode.startswith("I"):
+        return to_16_bits(np.asarray(image))
+    if image.mode == "CMYK":
+        return np.array(inks_to_rgb(image, image.info.get("icc_profile"), str(getattr(image, "filename", "CMYK"))))
+    grey = image.mode in ("1", "L", "LA", "La")
+    alpha = image.has_transparency_data
+    # A copy: torch warns of read-only arrays, as Pillow's are.
+    return np.array(image.convert(("LA" if grey else "RGBA") if alpha else ("L" if grey else "RGB")))
+
+
+def inks_to_rgb(image: Image.Image, profile: bytes | None, name: str) -> Image.Image:
+    """A CMYK image in sRGB, by the profile of its press; without a usable one by a rough formula, with a warning."""
+    if profile:
+        try:
+            press = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(image, press, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError) as error:
+            warn(f"{name}: CMYK whose colour profile can't be used, so its colours are a guess: {describe(error)}")
+    else:
+        warn(f"{name}: CMYK without a colour profile, so its colours are a guess")
+    return image.convert("RGB")
+
+
+def to_16_bits(values: np.ndarray) -> np.ndarray:
+    """Numbers whose range isn't said by their type -> uint16: integers of 0 to 65535, or floats of 0 to 1.
+
+    Raises:
+        ValueError: they are of another range.
+    """
+    real = values.dtype.kind == "f"
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if not 0 <= low <= high <= (1 if real else 0xFFFF):
+        kind = "floats" if real else f"integers of {8 * values.itemsize} bits"
+        raise ValueError(f"expected 8 or 16 bits a value, or floats from 0 to 1, found {kind} from {low:g} to {high:g}")
+    return (values * np.float64(0xFFFF)).round().astype(np.uint16) if real else values.astype(np.uint16)
+
+
+# What comes from a camera's sensor, by extension (of those that aren't TIFF inside, by their first bytes, too).
+RAW = {
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef"),
+    *(".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+}
+RAW_ADVICE = "a camera's raw file: develop it first, and take the TIFF or JPEG"
+_SIGNATURES = {
+    b"%PDF": "a PDF document: save its pages or pictures as images first",
+    b"%!": "a PostScript file: save it as an image first",
+    **dict.fromkeys((b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM"), RAW_ADVICE),
+    b"\x76\x2f\x31\x01": "OpenEXR, whose values have no fixed range: save it as a TIFF of 16 bits first",
+    b"#?RADIANCE": "Radiance HDR, whose values have no fixed range: save it as a TIFF of 16 bits first",
+    b"8BPS": "a Photoshop document: save it as TIFF first",
+    b"\xff\x0a": "JPEG XL, which is not read here: save it as PNG first",
+    b"\0\0\0\x0cJXL ": "JPEG XL, which is not read here: save it as PNG first",
+    b"<svg": "a vector drawing: save it as PNG first",
+}
+
+
+def header(path: Path) -> bytes:
+    """The first 16 bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _kind(path: Path) -> str:
+    """What a file is that no decoder takes, as far as its first bytes and its name tell."""
+    start = header(path)
+    if not start:
+        return "an empty file"
+    for signature, kind in _SIGNATURES.items():
+        if start.startswith(signature):
+            return kind
+    if path.suffix.lower() in RAW or start[4:12] == b"ftypcrx ":
+        return RAW_ADVICE
+    if start[4:8] == b"ftyp":
+        return "a film, or a photograph in a format that is not read here"
+    return "something else"

@@ -1,0 +1,257 @@
+"""TIFF: tifffile reads it. What its values mean as a picture is here; what has no meaning as one is refused by name."""
+
+import io
+import logging
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TIFF, TiffFile, TiffPage
+
+from srgan.common.decoding import RAW, RAW_ADVICE, header, inks_to_rgb, naming, pixels, to_16_bits, upright
+from srgan.common.errors import ImageError, warn
+
+# It says on standard error what else is in a file, and raises what matters.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+# Compressions of bytes that Pillow undoes: tifffile would need one more package (imagecodecs).
+_OF_BYTES = (COMPRESSION.LZW, COMPRESSION.ZSTD)
+# Compressions of pictures, which Pillow decodes to 8 bits, in the colours that are meant.
+_OF_PICTURES = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.WEBP, *range(2, 5))
+_GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
+LAB = (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB)
+_SENSOR = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
+# How many bands have a meaning by themselves; the others ("extra samples") may be transparency.
+_COLOURS = dict.fromkeys(_GREY, 1) | dict.fromkeys(LAB, 3)
+_COLOURS |= {PHOTOMETRIC.RGB: 3, PHOTOMETRIC.PALETTE: 1, PHOTOMETRIC.SEPARATED: 4, PHOTOMETRIC.YCBCR: 3}
+_COREL = 999  # Corel Draw's number for transparency
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether a file that is there is a TIFF, by its first bytes; a camera's raw file often is."""
+    return path.is_file() and header(path)[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+@contextmanager
+def open_tiff(path: Path) -> Iterator[list[TiffPage]]:
+    """The pictures of a TIFF, without previews, masks and smaller versions of them. Any error inside names the file.
+
+    Raises:
+        ImageError: the file can't be read, holds no picture, or is a camera's raw file.
+    """
+    with naming(path), TiffFile(path) as file:
+        below = {top.index: _pages_below(top) for top in file.pages}
+        everything = [page for top in file.pages for page in (top, *below[top.index])]
+        is_raw = file.pages[0].is_dng or header(path)[8:10] == b"CR" or path.suffix.lower() in RAW
+        if is_raw or any(page.photometric in _SENSOR for page in everything):
+            raise ImageError(f"{path}: expected an image, found {RAW_ADVICE}")
+        # Below a preview there may be the picture, below a picture are smaller versions of it.
+        pages = [page for top in file.pages for page in (top, *(below[top.index] if top.is_reduced else ()))]
+        yield [page for page in pages if not page.is_reduced and not page.is_mask] or pages[:1]
+
+
+def _pages_below(top: TiffPage) -> list[TiffPage]:
+    try:
+        return list(top.pages or ())
+    except Exception:  # noqa: BLE001 - tifffile raises anything; other programs leave pointers to what has moved
+        return []
+
+
+def size_of_page(page: TiffPage) -> tuple[int, int]:
+    """(width, height), upright.
+
+    Raises:
+        Image.DecompressionBombError: more pixels than Pillow opens.
+    """
+    size = (page.imagewidth, page.imagelength)
+    pixels_of_four_bands = size[0] * size[1] * max(page.samplesperpixel / 4, 1)
+    if Image.MAX_IMAGE_PIXELS and pixels_of_four_bands > 2 * Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError(f"{size[0]} x {size[1]}, {page.samplesperpixel} bands")
+    return size[::-1] if _orientation(page) in (5, 6, 7, 8) else size
+
+
+def read_page(page: TiffPage, path: Path) -> np.ndarray:
+    """uint8 or uint16 H x W (grey) or H x W x 2, 3, 4 (grey and alpha, RGB, RGBA), upright, alpha not premultiplied.
+
+    CMYK becomes sRGB, by its profile, and LAB sRGB. What is left out of it is named in a warning.
+
+    Raises:
+        ValueError: its values are none of a picture's.
+        Exception: of any kind; it is damaged.
+    """
+    size_of_page(page)
+    colours = _COLOURS.get(page.photometric)
+    if colours is None:
+        name = getattr(page.photometric, "name", page.photometric)
+        raise ValueError(f"expected a TIFF of grey, RGB, a palette, CMYK or LAB, found one of {name}")
+    alpha = _alpha(page, colours, path)
+    if _is_pillows(page):
+        values = _by_pillow(page, path)
+    else:
+        bands = _values(page)
+        values = _colours(page, bands[..., :colours], path)
+        if alpha is not None:
+            values = _with_alpha(values, to_16_or_8(bands[..., alpha], page), page.extrasamples)
+    return upright(np.ascontiguousarray(values[..., 0] if values.shape[2:] == (1,) else values), _orientation(page))
+
+
+def read_page_at(index: int, path: Path) -> np.ndarray:
+    """Like `read_page`: the page that Pillow calls frame `index`."""
+    with naming(path), TiffFile(path) as file:
+        return read_page(file.pages[index], path)
+
+
+def to_16_or_8(values: np.ndarray, page: TiffPage) -> np.ndarray:
+    """A page's values over the whole range of uint8 or uint16."""
+    bits = page.bitspersample
+    if values.dtype.kind not in "bu" or bits > 16:
+        return to_16_bits(values)
+    if bits in (8, 16):
+        return values
+    peak, dtype = (255, np.uint8) if bits < 8 else (65535, np.uint16)
+    return (values.astype(np.float32) * (peak / (2**bits - 1))).round().astype(dtype)
+
+
+def _orientation(page: TiffPage) -> object:
+    return page.tags.valueof(274)
+
+
+def _alpha(page: TiffPage, colours: int, path: Path) -> int | None:
+    """Which band is transparency, if one is; the others that are no colours are named in a warning."""
+    extra = page.samplesperpixel - colours
+    if extra < 0 or (page.photometric in _GREY and extra > 1):
+        names = "of which none is called red, green or blue" if extra > 0 else f"of {page.photometric.name}"
+        raise ValueError(
+            f"expected grey, RGB, a palette, CMYK or LAB, with or without transparency, "
+            f"found {page.samplesperpixel} bands {names}: save the three that you want to see as RGB"
+        )
+    kinds = list(page.extrasamples) + [None] * (extra - len(page.extrasamples))
+    found = [i for i, kind in enumerate(kinds) if kind in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA, _COREL)]
+    if not found and kinds == [None]:
+        warn(f"{path}: its last band is taken for transparency; the file doesn't say what it is")
+        found = [0]
+    if extra > len(found[:1]):
+        left_out = [str(colours + i + 1) for i in range(extra) if i not in found[:1]]
+        names = ", ".join(left_out[:4]) + (", ..." if len(left_out) > 4 else "")
+        warn(f"{path}: left out band {names} of {page.samplesperpixel}: neither colour nor transparency")
+    return colours + found[0] if found else None
+
+
+def _is_pillows(page: TiffPage) -> bool:
+    """Whether Pillow decodes a page, rather than tifffile.
+
+    Raises:
+        ValueError: neither does.
+    """
+    deep = page.bitspersample > 8 and page.samplesperpixel > 1
+    if page.compression in _OF_PICTURES or page.photometric == PHOTOMETRIC.YCBCR or page.bitspersample in (2, 4, 12):
+        if not deep:
+            return True
+    elif page.predictor in TIFF.UNPREDICTORS and (
+        page.compression in TIFF.DECOMPRESSORS or (page.compression in _OF_BYTES and page.fillorder == 1)
+    ):
+        return False
+    elif not deep and page.dtype and page.dtype.kind == "u":
+        return True
+    how = getattr(page.compression, "name", page.compression)
+    raise ValueError(
+        f"{page.bitspersample}-bit values, {how}, predictor {int(page.predictor)}, need one more package: "
+        "pip install imagecodecs"
+    )
+
+
+def _by_pillow(page: TiffPage, path: Path) -> np.ndarray:
+    with Image.open(path, formats=["TIFF"]) as image:
+        image.seek(page.index)
+        values = pixels(image)
+    return to_16_or_8(values, page) if page.bitspersample == 12 else values
+
+
+def _values(page: TiffPage) -> np.ndarray:
+    """H x W x bands, as they are stored."""
+    values = (_unpacked(page) if page.compression in _OF_BYTES else page).asarray()
+    if page.imagedepth > 1:
+        raise ValueError(f"expected a picture, found a volume of {page.imagedepth} slices")
+    if page.samplesperpixel == 1:
+        return values.reshape(page.imagelength, page.imagewidth, 1)
+    return np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values
+
+
+def _unpacked(page: TiffPage) -> TiffPage:
+    """The page in memory, its segments (strips or tiles) of zlib's compression, level 0.
+
+    Pillow sees each segment as a grey picture of its own whose pixels are the bytes.
+    """
+    height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    offset_tag, count_tag = (324, 325) if page.is_tiled else (273, 279)
+    samples = 1 if page.planarconfig == 2 else page.samplesperpixel
+    row = -(-width * samples * page.bitspersample // 8)
+    strips = -(-page.imagelength // height)
+    file = io.BytesIO()
+    page.parent.filehandle.seek(0)
+    file.write(page.parent.filehandle.read(page.parent.filehandle.size))
+    offsets, counts = [], []
+    for packed, index in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts, sort=False):
+        rows = height if page.is_tiled else min(height, page.imagelength - index % strips * height)
+        single = io.BytesIO()
+        # Written as of a compression that tifffile has, and renamed.
+        tifffile.imwrite(single, iter([bytes(packed)]), shape=(rows, row), dtype=np.uint8, compression="zlib")
+        single.seek(0)
+        with TiffFile(single, mode="r+") as renamed:
+            renamed.pages[0].tags[259].overwrite(int(page.compression))
+        with Image.open(single, formats=["TIFF"]) as image:
+            segment = zlib.compress(image.tobytes(), level=0)
+        offsets.append(file.seek(0, io.SEEK_END))
+        counts.append(len(segment))
+        file.write(segment)
+    file.seek(0)
+    with TiffFile(file, mode="r+") as copy:
+        tags, integers = copy.pages[page.index].tags, "Q" if copy.is_bigtiff else "I"
+        tags[259].overwrite(8)  # zlib's: tifffile has it, and knows no predictor of what isn't compressed
+        tags[offset_tag].overwrite(offsets, dtype=integers)
+        tags[count_tag].overwrite(counts, dtype=integers)
+    file.seek(0)
+    return TiffFile(file).pages[page.index]
+
+
+def _colours(page: TiffPage, values: np.ndarray, path: Path) -> np.ndarray:
+    """H x W x colour bands, as they are stored -> uint8 or uint16 grey (H x W x 1) or RGB."""
+    if page.photometric == PHOTOMETRIC.PALETTE:
+        palette = page.colormap.T
+        return (palette >> 8 if palette.max() > 255 else palette).astype(np.uint8)[values[..., 0].astype(np.intp)]
+    if page.photometric in LAB:
+        if page.bitspersample > 8:
+            warn(f"{path}: LAB of {page.bitspersample} bits comes out in 8")
+            values = values.astype(np.uint16) >> 8
+        values = values.astype(np.uint8)
+        if page.photometric == PHOTOMETRIC.ICCLAB:
+            values = values ^ np.uint8([0, 128, 128])  # as CIELAB has them: signed
+        size = values.shape[1::-1]
+        return np.array(Image.frombytes("LAB", size, np.ascontiguousarray(values)).convert("RGB"))
+    if page.dtype.kind == "f":
+        warn(f"{path}: floats of {page.bitspersample} bits become integers of 16")
+    elif page.dtype.kind == "i" or page.bitspersample > 16:
+        warn(f"{path}: integers of {page.bitspersample} bits, taken as values from 0 to 65535")
+    values = to_16_or_8(values, page)
+    if page.photometric == PHOTOMETRIC.SEPARATED:
+        if page.tags.valueof(332, 1) != 1:
+            raise ValueError("expected the inks C, M, Y and K, found others")
+        if values.dtype == np.uint16:
+            warn(f"{path}: CMYK of 16 bits comes out in 8")
+            values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.array(inks_to_rgb(Image.fromarray(values, "CMYK"), page.tags.valueof(34675), str(path)))
+    return np.iinfo(values.dtype).max - values if page.photometric == PHOTOMETRIC.MINISWHITE else values
+
+
+def _with_alpha(colours: np.ndarray, alpha: np.ndarray, kinds: tuple[int, ...]) -> np.ndarray:
+    peak = np.iinfo(colours.dtype).max
+    if alpha.dtype != colours.dtype:
+        alpha = np.round(alpha * (peak / np.iinfo(alpha.dtype).max)).astype(colours.dtype)
+    if EXTRASAMPLE.ASSOCALPHA in kinds:
+        # Premultiplied; colours that can't be seen stay black.
+        colours = np.minimum(colours * np.float32(peak) / np.maximum(alpha[..., None], 1), peak).round()
+    return np.concatenate([colours.astype(alpha.dtype), alpha[..., None]], axis=2)
