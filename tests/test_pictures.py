@@ -29,12 +29,7 @@ def exif(orientation: int = 1) -> Image.Exif:
     return tags
 
 
-# Pillow reads no 16-bit TIFF of grey and alpha.
-LOSSLESS = [
-    case
-    for case in itertools.product([".png", ".tif"], SHAPES, [np.uint8, np.uint16])
-    if case != (".tif", (5, 7, 2), np.uint16)
-]
+LOSSLESS = list(itertools.product([".png", ".tif"], SHAPES, [np.uint8, np.uint16]))
 
 
 @pytest.mark.parametrize(("suffix", "shape", "dtype"), LOSSLESS)
@@ -68,22 +63,6 @@ def test_deep_png_with_a_transparent_colour(tmp_path: Path) -> None:
     assert np.array_equal(read[..., :3], array)
     assert read[0, 0, 3] == 0
     assert read[1:, :, 3].min() == 65535
-
-
-@pytest.mark.parametrize("byteorder", ["<", ">"])
-@pytest.mark.parametrize("compression", [None, "zlib"])
-@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4)])
-def test_deep_tiff_of_other_writers(
-    tmp_path: Path, shape: tuple[int, ...], compression: str | None, byteorder: str
-) -> None:
-    array = noise(shape, np.uint16)
-    kind = {"photometric": "minisblack" if len(shape) == 2 else "rgb", "compression": compression}
-    if shape[-1] == 4:
-        kind["extrasamples"] = ["unassalpha"]
-    tifffile.imwrite(tmp_path / "a.tif", array.astype(f"{byteorder}u2"), byteorder=byteorder, **kind)
-    (read,) = read_picture(tmp_path / "a.tif").frames
-    assert read.dtype == np.uint16
-    assert np.array_equal(read, array)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -124,14 +103,6 @@ def test_exif_gives_the_size_of_the_result(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.jpg", Picture([noise((4, 6, 3), np.uint8)], {"exif": tags}))
     with Image.open(tmp_path / "a.jpg") as image:
         assert image.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExifImageWidth] == 6
-
-
-def test_cmyk_becomes_rgb_without_its_profile(tmp_path: Path) -> None:
-    image = Image.fromarray(noise((4, 6, 3), np.uint8)).convert("CMYK")
-    image.save(tmp_path / "a.tif", icc_profile=PROFILE)
-    picture = read_picture(tmp_path / "a.tif")
-    assert np.array_equal(picture.frames[0], np.asarray(image.convert("RGB")))
-    assert "icc_profile" not in picture.metadata
 
 
 def test_palette_one_bit_and_hidden_keys() -> None:

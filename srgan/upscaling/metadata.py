@@ -1,51 +1,160 @@
-"""What a picture file carries beside its pixels: EXIF, colour profile, resolution; and the mark of our results."""
+"""What a picture file carries beside its pixels: EXIF, colour profile, texts, ...; and the mark of our results."""
 
 import math
+import re
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
 from PIL.ExifTags import IFD, Base
+from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from tifffile import PHOTOMETRIC, TiffPage
 
 from srgan.common.errors import UserError, warn
 from srgan.common.images import colour_profile, open_image
+from srgan.common.tiff import LAB, is_tiff, open_tiff
 
 # EXIF's ProcessingSoftware (a GIF's comment) of every result: only files that have it are overwritten.
 MARK = "SRGAN super-resolution"
 
-# What doesn't hold for the result: the rotation, the input's colour space, and how a TIFF stores its pixels.
-_NOT_KEPT = {254, 255, *range(256, 267), 273, *range(277, 280), 284, 317, 320, *range(322, 326), 330, 338, 339, 347}
-_NOT_KEPT |= {Base.Orientation, Base.InterColorProfile}
+# What doesn't hold for the result: the rotation, and how a TIFF stores its pixels.
+_OF_PIXELS = {254, 255, *range(256, 267), 273, *range(277, 280), 284, 292, 293, 317, 320, *range(322, 326), 330}
+_OF_PIXELS |= {*range(332, 335), 336, *range(338, 342), 347, *range(512, 522), 529, 530, 532, 42113}
+_OF_PIXELS |= {Base.Orientation, Base.InterColorProfile}
 _POINTERS = {IFD.Exif, IFD.GPSInfo, IFD.Interop}
+# Tags that would be wrong of larger pixels.
+_OUTDATED = dict.fromkeys((33550, 33922, 34264, 34735, 34736, 34737), "the place on the map (GeoTIFF)")
+_OUTDATED |= {37724: "Photoshop's layers", 50838: "ImageJ's data", 50839: "ImageJ's data"}
+_XMP, _RESOURCES = 700, 34377
+# PNG's chunks that are copied as they are (texts, and what colours are meant), and those that are kept otherwise or
+# say nothing about the picture.
+_COPIED = (b"tEXt", b"zTXt", b"iTXt", b"gAMA", b"cHRM", b"sRGB", b"cICP")
+_OTHER_CHUNKS = (b"iCCP", b"eXIf", b"pHYs", b"tRNS", b"tIME", b"bKGD", b"hIST", b"sPLT", b"sBIT")
+_OTHER_CHUNKS += (b"acTL", b"fcTL", b"fdAT", b"iDOT")
+# A JPEG's segments that Pillow reads, or that say how it is stored, by how they begin.
+_JPEG_SEGMENTS = (b"JFIF", b"JFXX", b"Exif\0", b"http://ns.adobe.com/xap/", b"ICC_PROFILE", b"MPF\0", b"Adobe")
+_PHOTOSHOP = b"Photoshop 3.0\0"
+# How a format names what the others hold, too.
+_NAMES = {
+    "icc_profile": "the colour profile",
+    "dpi": "the resolution",
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "comment": "the comment",
+    "photoshop": "IPTC and Photoshop's data",
+}
+# What each format holds of it.
+_HELD = {
+    ".png": {"icc_profile", "dpi", "exif", "xmp", "comment", "chunks"},
+    ".jpg": {"icc_profile", "dpi", "exif", "xmp", "comment", "photoshop"},
+    ".webp": {"icc_profile", "dpi", "exif", "xmp"},
+    ".avif": {"icc_profile", "dpi", "exif", "xmp"},
+    ".tif": {"icc_profile", "dpi", "exif", "xmp", "photoshop"},
+    ".gif": set(),
+}
+_HELD |= {".jpeg": _HELD[".jpg"], ".tiff": _HELD[".tif"]}
 
 
 def read_metadata(path: Path, image: Image.Image) -> dict[str, Any]:
-    """`icc_profile`, `dpi` and `exif` of an open file, as Pillow's `save` takes them: those that it has.
+    """What an open file says about itself.
 
-    Tags that could not be written again are left out, with a warning.
+    `icc_profile`, `dpi`, `exif` and `xmp` as Pillow's `save` takes them, `comment` (bytes), `chunks` of a PNG, as
+    pairs of name and content, and `photoshop`, a JPEG's segment of that; those that it has. What is left out is named
+    in a warning.
     """
     metadata: dict[str, Any] = colour_profile(image)
-    odd = []
-    if "dpi" in image.info:
-        if dpi := _resolution(image.info["dpi"]):
-            metadata["dpi"] = dpi
-        else:
-            odd.append("resolution")
+    image.load()
+    odd = [] if metadata or image.mode == "CMYK" or "icc_profile" not in image.info else ["a colour profile of inks"]
+    if "dpi" in image.info and not (dpi := _resolution(image.info["dpi"])):
+        odd.append("resolution")
+    elif "dpi" in image.info:
+        metadata["dpi"] = dpi
+    if image.format in ("MPO", "HEIF") and getattr(image, "n_frames", 1) > 1:
+        odd.append("further pictures in the file, such as a preview or a map of gains for HDR displays")
+    if (image.info.get("nclx_profile") or {}).get("transfer_characteristics") in (16, 18):
+        odd.append("the curve of HDR: colours come out pale")
+    comment = image.info.get("comment", image.info.get("id_section"))
+    comment = comment.encode() if isinstance(comment, str) else comment
+    if comment and comment != MARK.encode():
+        metadata["comment"] = comment
     try:
-        exif = image.getexif()
-        for tag in _NOT_KEPT:
-            exif.pop(tag, None)
-        odd += _drop_odd_tags(exif)
-        exif.tobytes()
-        if exif:
-            metadata["exif"] = exif
+        metadata |= _exif_and_xmp(image.getexif(), image.info.get("xmp"), odd)
     except Exception:  # noqa: BLE001 - Pillow raises anything on damaged EXIF
         odd.append("all of EXIF")
-    if odd:
-        warn(f"{path}: left out metadata that can't be written again: {', '.join(odd)}")
+    if image.format == "PNG":
+        chunks = list(_png_chunks(path))
+        metadata["chunks"] = [chunk for chunk in chunks if _is_copied(*chunk)]
+        odd += sorted({name.decode("latin-1") for name, _ in chunks if name not in (*_COPIED, *_OTHER_CHUNKS)})
+    for marker, content in getattr(image, "applist", ()):
+        if content.startswith(_PHOTOSHOP):
+            metadata["photoshop"] = content
+        elif marker != "COM" and not content.startswith(_JPEG_SEGMENTS):
+            odd.append(f"{marker} ({''.join(re.findall('[ -~]+', content[:40].decode('latin-1')))[:20]})")
+    _warn_of(path, odd)
+    return {key: value for key, value in metadata.items() if value}
+
+
+def read_tiff_metadata(path: Path, page: TiffPage) -> dict[str, Any]:
+    """As `read_metadata`, of a page of a TIFF."""
+    odd: list[str] = []
+    metadata: dict[str, Any] = {}
+    try:
+        exif = _exif_of_page(path, page)
+        profile = exif.get(Base.InterColorProfile)
+        # Those of inks and LAB have done their work: `read_page` gives RGB.
+        if isinstance(profile, bytes) and page.photometric not in (PHOTOMETRIC.SEPARATED, *LAB):
+            metadata["icc_profile"] = profile
+        unit = {2: 1, 3: 2.54}.get(exif.get(Base.ResolutionUnit, 2))
+        if unit and Base.XResolution in exif:
+            if dpi := _resolution((exif[Base.XResolution], exif.get(Base.YResolution)), unit):
+                metadata["dpi"] = dpi
+            else:
+                odd.append("resolution")
+        odd += sorted({name for tag, name in _OUTDATED.items() if tag in exif})
+        description = str(exif.get(Base.ImageDescription, ""))
+        if description.startswith(("ImageJ=", "SCIFIO=", "<?xml")):
+            odd.append("a description of the pixels by ImageJ or OME")
+        if description.startswith(("ImageJ=", "SCIFIO=", "<?xml", '{"shape"')):
+            del exif[Base.ImageDescription]
+        if isinstance(resources := exif.pop(_RESOURCES, None), bytes):
+            metadata["photoshop"] = _PHOTOSHOP + resources
+        metadata |= _exif_and_xmp(exif, exif.pop(_XMP, None), odd)
+    except Exception:  # noqa: BLE001 - Pillow raises anything on damaged tags
+        odd.append("all of its tags")
+    _warn_of(path, odd)
     return metadata
+
+
+def held_by(suffix: str, metadata: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The metadata that a format holds, moved to where it holds them; what it doesn't is named in a warning.
+
+    Returns:
+        As `read_metadata`; instead of `comment`, `chunks` and `photoshop`: `pnginfo` and `extra` for Pillow's `save`.
+    """
+    left_out = [name for key, name in _NAMES.items() if key in metadata.keys() - _HELD[suffix]]
+    chunks = metadata.get("chunks", [])
+    if chunks and suffix != ".png":
+        if texts := [_keyword(content) for name, content in chunks if name.endswith(b"Xt")]:
+            left_out.append(f"texts ({', '.join(texts)}), which .png holds")
+        left_out += _meant_colours(metadata)
+    if left_out:
+        warn(f"{path}: {suffix} doesn't hold {', '.join(left_out)}: left out")
+    held = {key: value for key, value in metadata.items() if key in _HELD[suffix]}
+    if suffix == ".png":
+        held["pnginfo"] = _png_info(held.pop("chunks", []), held.pop("comment", None), held.pop("xmp", None))
+    elif suffix in (".jpg", ".jpeg") and (content := held.pop("photoshop", None)):
+        held["extra"] = b"\xff\xed" + struct.pack(">H", len(content) + 2) + content
+    exif = held.setdefault("exif", Image.Exif())
+    if suffix in (".tif", ".tiff") and (content := held.pop("photoshop", None)):
+        exif[_RESOURCES] = content.removeprefix(_PHOTOSHOP)
+    if "dpi" in held:
+        # Where a format has no place of its own for it.
+        exif[Base.XResolution], exif[Base.YResolution], exif[Base.ResolutionUnit] = *held["dpi"], 2
+    return held
 
 
 def result_exif(exif: Image.Exif | None, frame: np.ndarray) -> Image.Exif:
@@ -62,16 +171,93 @@ def result_exif(exif: Image.Exif | None, frame: np.ndarray) -> Image.Exif:
 def is_result(path: Path) -> bool:
     """Whether a file is one of our results, by its `MARK`."""
     try:
+        if is_tiff(path):
+            with open_tiff(path) as pages:
+                return pages[0].tags.valueof(int(Base.ProcessingSoftware)) == MARK
         with open_image(path) as image:
             return image.getexif().get(Base.ProcessingSoftware) == MARK or MARK.encode() == image.info.get("comment")
     except UserError:
         return False
 
 
-def _resolution(dpi: Any) -> tuple[float, float] | None:
+def _warn_of(path: Path, odd: list[str]) -> None:
+    if odd:
+        warn(f"{path}: left out metadata that can't be written again: {', '.join(dict.fromkeys(odd))}")
+
+
+def _exif_of_page(path: Path, page: TiffPage) -> Image.Exif:
+    exif = Image.Exif()
+    exif.endian, exif.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
+    with path.open("rb") as file:
+        exif.load_from_fp(file, page.offset)
+        for tag in _POINTERS:
+            exif.get_ifd(tag)  # while the file is open
+        return exif
+
+
+def _exif_and_xmp(exif: Image.Exif, xmp: bytes | str | tuple | None, odd: list[str]) -> dict[str, Any]:
+    """Those of both that there are; what can't be written is removed, and its name added to `odd`."""
+    for tag in (*_OF_PIXELS, *_OUTDATED):
+        exif.pop(tag, None)
+    if exif.get(Base.ProcessingSoftware) == MARK:
+        del exif[Base.ProcessingSoftware]
+    odd += _drop_odd_tags(exif)
+    exif.tobytes()
+    groups = [exif.get_ifd(group) for group in _POINTERS]
+    found: dict[str, Any] = {"exif": exif} if any(groups) or exif.keys() - _POINTERS else {}
+    xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp) if isinstance(xmp, tuple) else xmp
+    if xmp:
+        # The result is upright; Pillow and others take the orientation from here, too.
+        found["xmp"] = re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp)
+    return found
+
+
+def _png_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each chunk that isn't needed to decode the file."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(start := file.read(8)) == 8 and start[4:] != b"IEND":
+            length, name = struct.unpack(">I4s", start)
+            if name[:1].islower():
+                yield name, file.read(length)
+                length = 0
+            file.seek(length + 4, 1)
+
+
+def _is_copied(name: bytes, content: bytes) -> bool:
+    # Pillow reads XMP, and EXIF as ImageMagick writes it.
+    return name in _COPIED and not content.startswith((b"XML:com.adobe.xmp\0", b"Raw profile type exif\0"))
+
+
+def _keyword(content: bytes) -> str:
+    return content.split(b"\0")[0].decode("latin-1")
+
+
+def _meant_colours(metadata: dict[str, Any]) -> list[str]:
+    """What a PNG says of its colours, if it isn't what a file means that says nothing, or repeats its profile."""
+    chunks = dict(metadata["chunks"])
+    if "icc_profile" in metadata or b"sRGB" in chunks:
+        return []
+    is_usual = b"cHRM" not in chunks and abs(int.from_bytes(chunks.get(b"gAMA", b""), "big") - 45455) < 500
+    names = [name.decode() for name in (b"cICP", b"gAMA", b"cHRM") if name in chunks]
+    return [f"what colours are meant ({', '.join(names)})"] if names and not is_usual else []
+
+
+def _png_info(chunks: list[tuple[bytes, bytes]], comment: bytes | None, xmp: bytes | None) -> PngInfo:
+    info = PngInfo()
+    for name, content in chunks:
+        info.add(name, content)
+    if comment:
+        info.add_text("Comment", comment.decode("utf-8", "replace"))
+    if xmp:
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+    return info
+
+
+def _resolution(dots: Any, unit: float = 1) -> tuple[float, float] | None:
     try:
-        x, y = map(float, dpi)
-    except (TypeError, ValueError):
+        x, y = (float(value) * unit for value in dots)
+    except (TypeError, ValueError, ZeroDivisionError):
         return None
     # JPEG has 16 bits for it.
     return (x, y) if all(math.isfinite(value) and 0 < value < 0xFFFF for value in (x, y)) else None

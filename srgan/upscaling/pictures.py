@@ -1,21 +1,24 @@
 """Picture files: read and written in their own depth, colours and frames, with their metadata."""
 
+import io
 import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.ExifTags import IFD, Base
+from PIL.ExifTags import IFD
 from PIL.PngImagePlugin import putchunk
-from PIL.TiffImagePlugin import AppendingTiffWriter, ImageFileDirectory_v2
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from tifffile import TiffFile, TiffWriter
 
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import whole_file
-from srgan.common.images import colour_profile, open_image, to_8bit, to_array
-from srgan.upscaling.metadata import MARK, read_metadata, result_exif
+from srgan.common.images import open_image, to_8bit, to_array
+from srgan.common.tiff import is_tiff, open_tiff, read_page
+from srgan.upscaling.metadata import MARK, held_by, read_metadata, read_tiff_metadata, result_exif
 
 # How to save each format: high quality where it is lossy, fast where it is lossless.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -23,16 +26,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 95, "subsampling": 0},
     ".jpeg": {"quality": 95, "subsampling": 0},
     ".webp": {"quality": 95},
+    ".avif": {"quality": 90, "subsampling": "4:4:4"},
     ".tif": {},
     ".tiff": {},
     ".gif": {},
 }
+LOSSY = (".jpg", ".jpeg", ".webp", ".avif")
 # The longest side that a format holds, in pixels.
-LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535}
+LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535, ".avif": 65536}
 TIFF = (".tif", ".tiff")
 # The formats of animations that are read, by Pillow's names, and those that are written.
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
-ANIMATED_RESULTS = (".gif", ".png", ".webp")
+ANIMATED_RESULTS = (".gif", ".png", ".webp", ".avif")
+# From here on a TIFF may need offsets of 64 bits.
+BIG_TIFF = 2**32 - 2**25
 
 
 @dataclass
@@ -42,8 +49,7 @@ class Picture:
     Args:
         frames: arrays as of `to_array`: one; or those of an animation, all of one shape and type; or the pages of a
             TIFF.
-        metadata: as Pillow's `save` takes it: `icc_profile`, `dpi`, `exif`; of an animation `icc_profile`, `duration`
-            (ms of each frame) and `loop`.
+        metadata: as of `read_metadata`; of an animation also `duration` (ms of each frame) and `loop`.
     """
 
     frames: list[np.ndarray]
@@ -64,35 +70,38 @@ def read_picture(path: Path, all_pages: bool = False, most_pixels: float = float
     Raises:
         UserError: as `read_rgb`, or more pixels than that.
     """
+    if is_tiff(path):
+        with open_tiff(path) as pages:
+            if len(pages) > 1 and not all_pages:
+                warn(f"{path}: took the first of {len(pages)} pages; --format tiff takes all")
+                pages = pages[:1]
+            _check_memory(path, len(pages), pages[0].imagewidth, pages[0].imagelength, most_pixels)
+            return Picture([read_page(page, path) for page in pages], read_tiff_metadata(path, pages[0]))
     with open_image(path) as image:
-        pages = getattr(image, "n_frames", 1)
-        is_animation = pages > 1 and image.format in ANIMATED
-        if pages > 1 and image.format == "TIFF" and not all_pages:
-            warn(f"{path}: took the first of {pages} pages; --format tiff takes all")
+        frames = getattr(image, "n_frames", 1)
         # Other files of several pictures, such as a phone's MPO and HEIC, hold previews behind the first.
-        if not is_animation and not (image.format == "TIFF" and all_pages):
-            pages = 1
-        pixels = pages * image.width * image.height
-        if pages > 1 and pixels > most_pixels:
-            raise UserError(
-                f"{path}: {pages} frames of {image.width} x {image.height} pixels would not fit into memory; "
-                f"expected at most {most_pixels / 1e6:.0f} megapixels in all, found {pixels / 1e6:.0f}; "
-                "a film, such as .mp4, may have any length"
-            )
-        if is_animation:
-            return _read_animation(image)
+        if frames > 1 and image.format in ANIMATED:
+            _check_memory(path, frames, image.width, image.height, most_pixels)
+            return _read_animation(path, image)
         # The metadata come second: looking for EXIF decodes a PNG, and `to_array` wants to do that itself.
-        picture = Picture([to_array(image)], read_metadata(path, image))
-        for page in range(1, pages):
-            image.seek(page)
-            picture.frames.append(to_array(image))
-    return picture
+        return Picture([to_array(image)], read_metadata(path, image))
 
 
-def write_picture(path: Path, picture: Picture) -> None:
+def _check_memory(path: Path, frames: int, width: int, height: int, most_pixels: float) -> None:
+    pixels = frames * width * height
+    if frames > 1 and pixels > most_pixels:
+        raise UserError(
+            f"{path}: {frames} frames of {width} x {height} pixels would not fit into memory; "
+            f"expected at most {most_pixels / 1e6:.0f} megapixels in all, found {pixels / 1e6:.0f}; "
+            "a film, such as .mp4, may have any length"
+        )
+
+
+def write_picture(path: Path, picture: Picture, **options: object) -> None:
     """Write a result, marked as such, in the format of the path's extension; what the format can't hold is converted.
 
-    JPEG has no alpha: it is composited onto white. Only PNG and TIFF have 16 bits: the others get 8.
+    JPEG has no alpha: it is composited onto white. Only PNG and TIFF have 16 bits: the others get 8. `options` replace
+    those of `OPTIONS`, as Pillow's `save` takes them: `quality`, of the formats in `LOSSY`, and WebP's `lossless`.
 
     Raises:
         UserError: an extension that isn't in `OPTIONS`, an animation in a format of still pictures, a size beyond
@@ -100,21 +109,22 @@ def write_picture(path: Path, picture: Picture) -> None:
     """
     suffix = path.suffix.lower()
     check_format(path, picture, scale=1)
+    metadata = held_by(suffix, picture.metadata, path)
     try:
         with whole_file(path) as part:
-            _save(part, suffix, picture)
+            _save(part, suffix, picture, metadata, OPTIONS[suffix] | options)
     except UserError:
         raise
     except Exception as error:
         # Pillow's encoders raise anything on values that they don't expect.
-        if "exif" not in picture.metadata:
+        kept = {key: picture.metadata[key] for key in ("icc_profile", "duration", "loop") if key in picture.metadata}
+        if kept.keys() == picture.metadata.keys():
             raise UserError(f"{path}: can't be written as {suffix}: {describe(error)}") from error
-        warn(f"{path}: written without its EXIF data: {describe(error)}")
-        metadata = {key: value for key, value in picture.metadata.items() if key != "exif"}
-        write_picture(path, Picture(picture.frames, metadata))
+        warn(f"{path}: written without EXIF, XMP and texts: {describe(error)}")
+        write_picture(path, Picture(picture.frames, kept), **options)
 
 
-def check_format(path: Path, picture: Picture, scale: int) -> None:
+def check_format(path: Path, picture: Picture, scale: float) -> None:
     """Whether the format of the path's extension can hold a picture once it is upscaled.
 
     Raises:
@@ -125,7 +135,7 @@ def check_format(path: Path, picture: Picture, scale: int) -> None:
         raise UserError(f"{path}: expected a name that ends in one of {' '.join(OPTIONS)}")
     if picture.is_animation and suffix not in ANIMATED_RESULTS:
         raise UserError(f"{path}: {suffix} holds no animation: take {', '.join(ANIMATED_RESULTS)}")
-    longest = scale * max(picture.frames[0].shape[:2])
+    longest = round(scale * max(picture.frames[0].shape[:2]))
     if longest > LONGEST_SIDE.get(suffix, longest):
         raise UserError(f"{path}: {suffix} holds {LONGEST_SIDE[suffix]} pixels a side, not {longest}: take .png")
 
@@ -139,8 +149,8 @@ def onto_white(array: np.ndarray) -> np.ndarray:
     return colour[..., 0] if colour.shape[2] == 1 else colour
 
 
-def _read_animation(image: Image.Image) -> Picture:
-    metadata: dict[str, Any] = colour_profile(image)
+def _read_animation(path: Path, image: Image.Image) -> Picture:
+    metadata = read_metadata(path, image)
     frames, durations = [], []
     for i in range(image.n_frames):
         image.seek(i)
@@ -154,18 +164,19 @@ def _read_animation(image: Image.Image) -> Picture:
     return Picture(frames, metadata | {"duration": durations})
 
 
-def _save(path: Path, suffix: str, picture: Picture) -> None:
-    metadata = {**picture.metadata, "exif": result_exif(picture.metadata.get("exif"), picture.frames[0])}
+def _save(path: Path, suffix: str, picture: Picture, metadata: dict[str, Any], options: dict[str, Any]) -> None:
+    metadata = metadata | {"exif": result_exif(metadata["exif"], picture.frames[0])}
     if suffix in TIFF:
         _write_tiff(path, picture.frames, metadata)
     elif suffix == ".png" and picture.frames[0].dtype == np.uint16:
         _write_deep_png(path, picture.frames[0], metadata)
     else:
         first, *more = (Image.fromarray(_fitting(frame, suffix)) for frame in picture.frames)
-        options = _animation_options(picture, suffix, more) if picture.is_animation else {}
+        if picture.is_animation:
+            options = options | _animation_options(picture, suffix, more)
         if suffix == ".gif":
             options["comment"] = MARK
-        first.save(path, **OPTIONS[suffix], **metadata, **options)
+        first.save(path, **metadata, **options)
 
 
 def _fitting(frame: np.ndarray, suffix: str) -> np.ndarray:
@@ -174,7 +185,9 @@ def _fitting(frame: np.ndarray, suffix: str) -> np.ndarray:
 
 
 def _animation_options(picture: Picture, suffix: str, more: list[Image.Image]) -> dict[str, Any]:
-    options: dict[str, Any] = {"save_all": True, "append_images": more}
+    options: dict[str, Any] = {"save_all": True, "append_images": more, "duration": picture.metadata["duration"]}
+    if "loop" in picture.metadata:
+        options["loop"] = picture.metadata["loop"]
     if suffix == ".gif":
         # Otherwise a frame would show through the transparent pixels of the next.
         options["disposal"] = 2
@@ -197,6 +210,9 @@ def _write_deep_png(path: Path, array: np.ndarray, metadata: dict[str, Any]) -> 
             per_metre = [round(dots / 0.0254) for dots in metadata["dpi"]]
             putchunk(file, b"pHYs", struct.pack(">IIB", *per_metre, 1))
         putchunk(file, b"eXIf", metadata["exif"].tobytes().removeprefix(b"Exif\0\0"))
+        for name, content, *_ in metadata["pnginfo"].chunks:
+            if name != b"sRGB" or "icc_profile" not in metadata:
+                putchunk(file, name, content)
         compressor = zlib.compressobj(3)
         for values in array.reshape(height, -1):
             # Filter type 1 (Sub): the difference from the pixel before.
@@ -209,43 +225,49 @@ def _write_deep_png(path: Path, array: np.ndarray, metadata: dict[str, Any]) -> 
 
 
 def _write_tiff(path: Path, pages: list[np.ndarray], metadata: dict[str, Any]) -> None:
-    """A TIFF of one deflated strip a page, with the horizontal predictor.
-
-    Pillow has no mode for 16-bit colour, and leaves out the camera's part of EXIF when it compresses.
-    """
-    with AppendingTiffWriter(path, new=True) as file:
+    exif = metadata["exif"]
+    exif.endian = "<"
+    # As a TIFF without a picture, EXIF has the tags as tifffile takes them.
+    with TiffFile(io.BytesIO(exif.tobytes().removeprefix(b"Exif\0\0"))) as file:
+        tags = [tag.astuple() for tag in file.pages[0].tags if tag.code not in (IFD.Exif, IFD.GPSInfo)]
+    groups = [tag for tag in (IFD.Exif, IFD.GPSInfo) if exif.get_ifd(tag)]
+    # tifffile writes no pointers to groups of tags: their places are taken under the numbers before.
+    tags += [(tag - 1, "I", 1, 0, True) for tag in groups]
+    if "xmp" in metadata:
+        tags.append((700, 1, len(metadata["xmp"]), metadata["xmp"], True))
+    with TiffWriter(path, byteorder="<", bigtiff=sum(page.nbytes for page in pages) > BIG_TIFF) as writer:
         for page in pages:
-            _write_tiff_page(file, page.reshape(*page.shape[:2], -1), metadata)
-            file.newFrame()
-            # Pillow doesn't move the pointers to the camera's part of EXIF behind the first page.
-            metadata = metadata | {"exif": Image.Exif()}
+            channels = page.shape[2] if page.ndim == 3 else 1
+            writer.write(
+                page,
+                photometric="rgb" if channels >= 3 else "minisblack",
+                planarconfig="contig" if page.ndim == 3 else None,
+                extrasamples=["unassalpha"] if channels in (2, 4) else None,
+                compression="zlib",
+                compressionargs={"level": 3},
+                predictor=True,
+                iccprofile=metadata.get("icc_profile"),
+                resolution=metadata.get("dpi"),
+                resolutionunit="inch" if "dpi" in metadata else None,
+                software=False,
+                metadata=None,
+                extratags=tags,
+            )
+            tags = []
+    with TiffFile(path, mode="r+") as file:
+        for tag in groups:
+            _append_group(file, tag, exif.get_ifd(tag))
 
 
-def _write_tiff_page(file: BinaryIO, array: np.ndarray, metadata: dict[str, Any]) -> None:
-    height, width, channels = array.shape
-    differences = array.astype(array.dtype.newbyteorder("<"))
-    differences[:, 1:] -= array[:, :-1]
-    strip = zlib.compress(differences, 3)
-    directory, exif = ImageFileDirectory_v2(), metadata["exif"]
-    for tag, value in exif.items():
-        directory[tag] = value
-    for tag in (IFD.Exif, IFD.GPSInfo):
-        if exif.get_ifd(tag):
-            directory[tag] = exif.get_ifd(tag)
-    directory[Base.ImageWidth], directory[Base.ImageLength] = width, height
-    directory[Base.BitsPerSample] = (8 * array.itemsize,) * channels
-    directory[Base.Compression] = 8
-    directory[Base.PhotometricInterpretation] = 2 if channels >= 3 else 1
-    directory[Base.SamplesPerPixel] = channels
-    directory[Base.StripOffsets], directory[Base.RowsPerStrip], directory[Base.StripByteCounts] = 0, height, len(strip)
-    directory[Base.Predictor] = 2
-    if channels in (2, 4):
-        directory[Base.ExtraSamples] = 2
-    if "dpi" in metadata:
-        directory[Base.XResolution], directory[Base.YResolution] = metadata["dpi"]
-        directory[Base.ResolutionUnit] = 2
-    if "icc_profile" in metadata:
-        directory.tagtype[Base.InterColorProfile] = 7
-        directory[Base.InterColorProfile] = metadata["icc_profile"]
-    directory.save(file)
-    file.write(strip)
+def _append_group(file: TiffFile, tag: int, group: dict[int, Any]) -> None:
+    """Write the camera's tags, or those of GPS, behind the pictures, and point to them from the tag before `tag`."""
+    pointer, handle = file.pages[0].tags[tag - 1], file.filehandle
+    header = b"II+\0\x08\0\0\0" + bytes(8) if file.is_bigtiff else b"II*\0" + bytes(4)
+    directory = ImageFileDirectory_v2(header, group=tag)
+    directory.update(group)
+    handle.seek(0, io.SEEK_END)
+    offset = handle.tell()
+    handle.write(directory.tobytes(offset))
+    pointer.overwrite(offset)
+    handle.seek(pointer.offset)
+    handle.write(struct.pack("<H", tag))
