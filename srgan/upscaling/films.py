@@ -1,5 +1,7 @@
-"""Films, upscaled frame by frame in bounded memory; times and sound are kept. PyAV reads and writes them (optional)."""
+"""Films, upscaled frame by frame in bounded memory; all else is copied. PyAV reads and writes them (optional)."""
 
+import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,14 +13,25 @@ from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import whole_file
 from srgan.upscaling.metadata import MARK
 
-# Films that are read, and those that are written: what phones and browsers take, and Matroska, which holds any sound.
-EXTENSIONS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"}
+# Films that are read, and those that are written: what phones and browsers take, and Matroska, which holds most.
+EXTENSIONS = {
+    *(".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
+    *(".mpg", ".mts", ".mxf", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv"),
+}
 RESULTS = (".mp4", ".mkv", ".mov")
+# Where a film's own kind isn't written, the one that holds its sound; else Matroska.
+_SUFFIXES = {".mp4": ".mp4", ".m4v": ".mp4", ".f4v": ".mp4", ".mov": ".mov", ".3gp": ".mov", ".3g2": ".mov"}
 # High quality; few frames looked ahead, since each of them is held in memory.
 ENCODER, ENCODER_OPTIONS = "libx264", {"crf": "17", "preset": "fast", "rc-lookahead": "10"}
 
 # FFmpeg's numbers for colours: BT.709, and the transfer curves of HDR (PQ and HLG).
 _BT709, _UNSPECIFIED, _HDR = 1, 2, (16, 18)
+# Tags that say how a file is made, not what is in it.
+_TECHNICAL = re.compile(
+    r"encoder|software|creation_time|handler_name|vendor_id|major_brand|minor_version|compatible_brands|"
+    r"(duration|bps|number_of_(frames|bytes)|_statistics_.*)(-...)?|variant_bitrate",
+    re.IGNORECASE,
+)
 
 
 def is_film(path: Path) -> bool:
@@ -28,7 +41,7 @@ def is_film(path: Path) -> bool:
 
 def result_suffix(film: Path) -> str:
     """The extension of a film's result."""
-    return {".mp4": ".mp4", ".m4v": ".mp4", ".mov": ".mov"}.get(film.suffix.lower(), ".mkv")
+    return _SUFFIXES.get(film.suffix.lower(), ".mkv")
 
 
 def upscale_film(
@@ -37,7 +50,10 @@ def upscale_film(
     upscale: Callable[[np.ndarray], np.ndarray],
     progress: Callable[..., Iterable] = lambda frames, total: frames,
 ) -> None:
-    """Upscale a film's first video stream into H.264, 8 bits, BT.709; its sound is copied.
+    """Upscale a film's video into H.264, 8 bits, BT.709.
+
+    Its sound, subtitles, chapters, attachments, titles and languages are copied; a warning names those that the
+    container of the result doesn't hold.
 
     Args:
         upscale: uint8 H x W x 3 -> uint8, of a fixed factor.
@@ -49,11 +65,11 @@ def upscale_film(
     av = _import_av(source)
     with whole_file(target) as part:
         try:
-            with av.open(str(source)) as film, av.open(str(part), "w") as result:
+            with _open(av, source) as film, av.open(str(part), "w") as result:
                 if not film.streams.video:
                     raise UserError(f"{source}: expected a film, found no video in it")
-                result.metadata["comment"] = MARK
-                _copy(av, source, film, result, upscale, progress)
+                expected = _copy(av, source, target, film, result, upscale, progress)
+            _warn_of_missing(av, source, part, target, expected)
         except (av.FFmpegError, ValueError) as error:
             raise UserError(f"{source}: can't be upscaled as a film: {describe(error)}") from error
 
@@ -62,51 +78,155 @@ def is_film_result(path: Path) -> bool:
     """Whether a film is one of our results, by its mark."""
     av = _import_av(path)
     try:
-        with av.open(str(path)) as film:
+        with _open(av, path) as film:
             metadata = {name.lower(): value for name, value in film.metadata.items()}
-            return metadata.get("comment") == MARK
+            return metadata.get("comment", "").startswith(MARK)
     except av.FFmpegError:
         return False
+
+
+def _open(av: ModuleType, path: Path) -> Any:
+    # A short transport stream isn't recognised.
+    return av.open(str(path), format="mpegts" if path.suffix.lower() in (".ts", ".mts", ".m2ts") else None)
 
 
 def _copy(
     av: ModuleType,
     source: Path,
+    target: Path,
     film: Any,
     result: Any,
     upscale: Callable[[np.ndarray], np.ndarray],
     progress: Callable[..., Iterable],
-) -> None:
-    video = film.streams.video[0]
+) -> set[tuple[str, str]]:
+    """Returns the tags that were to be copied."""
+    video = film.streams.best("video")
     video.thread_type = "AUTO"
     output = result.add_stream(ENCODER, rate=video.average_rate or 25, options=ENCODER_OPTIONS)
-    sound = {stream: result.add_stream_from_template(stream) for stream in film.streams.audio}
-    if video.codec_context.color_trc in _HDR:
-        warn(f"{source}: HDR becomes SDR without tone mapping: colours come out pale")
-    sound_before: list[Any] | None = []  # packets that wait for the first picture, by which the encoder is set up
+    copies = _add_copies(av, source, target, film, result, video)
+    _copy_tags(film, result)
+    for stream, copy in {video: output, **copies}.items():
+        copy.metadata.update(_tags(stream))
+        copy.disposition = stream.disposition
+    before: list[Any] | None = []  # packets that wait for the first picture, by which the encoder is set up
+
+    def carry(packet: Any) -> None:
+        copy = copies[packet.stream]
+        if copy.codec_context.is_encoder:
+            for sound in packet.decode():
+                result.mux(copy.encode(sound))
+        elif packet.dts is not None:
+            packet.stream = copy
+            result.mux(packet)
 
     def frames() -> Iterator[Any]:
-        """Those of the video; the packets of the sound are copied as they come."""
-        for packet in film.demux([video, *sound]):
+        """Those of the video; the packets of the rest are copied as they come."""
+        for packet in film.demux([video, *(stream for stream in copies if stream.type != "attachment")]):
             if packet.stream is video:
                 yield from packet.decode()
-            elif packet.dts is not None:
-                packet.stream = sound[packet.stream]
-                result.mux(packet) if sound_before is None else sound_before.append(packet)
+            else:
+                carry(packet) if before is None else before.append(packet)
 
     for frame in progress(frames(), total=video.frames or None):
         pixels = upscale(_read_frame(frame))
-        if sound_before is not None:
+        if before is not None:
+            _warn_of_pictures(source, frame, video)
             _set_up(output, video, frame, pixels)
-            result.mux(sound_before)
-            sound_before = None
+            for packet in before:
+                carry(packet)
+            before = None
         picture = av.VideoFrame.from_ndarray(pixels, "rgb24")
         picture = picture.reformat(format=output.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
         picture.pts, picture.time_base = frame.pts, frame.time_base
         result.mux(output.encode(picture))
-    if sound_before is not None:
+    if before is not None:
         raise UserError(f"{source}: expected a film, found no picture in it that can be decoded")
-    result.mux(output.encode(None))
+    for stream in (output, *copies.values()):
+        if stream.codec_context and stream.codec_context.is_encoder:
+            result.mux(stream.encode(None))
+    return _described(film, video, *copies)
+
+
+def _add_copies(av: ModuleType, source: Path, target: Path, film: Any, result: Any, video: Any) -> dict[Any, Any]:
+    """A stream of the result for each of the film's others that the container holds; the rest is named.
+
+    Sound that it doesn't hold is encoded anew.
+    """
+    copies, left_out = {}, []
+    for stream in film.streams:
+        if stream is video or stream.discard.name == "all":  # the text of an MP4's chapters, which come otherwise
+            continue
+        if stream.type != "video" and _holds(av, result.format.name, stream):
+            copies[stream] = result.add_stream_from_template(stream)
+        elif stream.type == "audio" and stream.codec_context:
+            warn(f"{source}: {target.suffix} doesn't hold sound as {stream.codec_context.name}: it becomes AAC")
+            # Of a layout that isn't said, the usual one.
+            layout = {1: "mono", 2: "stereo"}.get(stream.layout.nb_channels, stream.layout.name)
+            sound = {"layout": layout, "format": "fltp", "bit_rate": 128_000 * min(stream.layout.nb_channels, 2)}
+            copies[stream] = result.add_stream("aac", rate=stream.rate, **sound)
+        else:
+            codec = stream.codec_context and stream.codec_context.name
+            named = (stream.type, codec, stream.metadata.get("filename"), stream.metadata.get("language"))
+            left_out.append(" ".join(filter(None, named)) or "unknown stream")
+    if left_out:
+        better = ", .mkv might" if target.suffix.lower() != ".mkv" else ""
+        warn(f"{source}: {target.suffix} doesn't hold its {'; '.join(left_out)}{better}: left out")
+    return copies
+
+
+def _holds(av: ModuleType, container: str, stream: Any) -> bool:
+    """Whether a kind of container takes a copy of a stream: FFmpeg's own lists leave out some that it does."""
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError, NotImplementedError):
+        return False
+    return True
+
+
+def _tags(holder: Any) -> dict[str, str]:
+    """Those of a film or a stream that say what is in it; MP4 calls a stream's title its name."""
+    tags = {name: value for name, value in holder.metadata.items() if not _TECHNICAL.fullmatch(name)}
+    return {"title" if name.lower() == "name" else name: value for name, value in tags.items()}
+
+
+def _copy_tags(film: Any, result: Any) -> None:
+    tags = _tags(film)
+    name = next((name for name in tags if name.lower() == "comment"), "comment")
+    comment = tags.pop(name, "").removeprefix(MARK).strip()
+    result.metadata.update(tags, comment=f"{MARK}\n{comment}" if comment else MARK)
+    result.set_chapters(film.chapters())
+
+
+def _warn_of_missing(av: ModuleType, source: Path, written: Path, target: Path, expected: set[tuple[str, str]]) -> None:
+    """Name what was to be copied and isn't there: each container holds some tags, and drops others without a word."""
+    with av.open(str(written)) as result:
+        missing = sorted({name for name, _ in expected - _described(result, *result.streams)})
+        with _open(av, source) as film:
+            if len(result.chapters()) < len(film.chapters()):
+                missing.append(f"{len(film.chapters())} chapters")
+    if missing:
+        warn(f"{source}: {target.suffix} doesn't hold its {', '.join(missing)}: left out")
+
+
+def _described(*holders: Any) -> set[tuple[str, str]]:
+    """Names and values of all tags but the comment, which has our mark, and languages that aren't said."""
+    tags = {(name.lower(), value) for holder in holders for name, value in _tags(holder).items()}
+    return {(name, value) for name, value in tags if name != "comment" and value not in ("und", "")}
+
+
+def _warn_of_pictures(source: Path, frame: Any, video: Any) -> None:
+    """Name what of the pictures themselves is not kept."""
+    components = frame.format.components
+    if video.codec_context.color_trc in _HDR:
+        warn(f"{source}: HDR becomes SDR without tone mapping: colours come out pale")
+    elif components[0].bits > 8:
+        warn(f"{source}: pictures of {components[0].bits} bits come out in 8")
+    if any(component.is_alpha for component in components):
+        warn(f"{source}: its transparency is left out")
+    if frame.interlaced_frame:
+        warn(f"{source}: interlaced, so that what moves has combs, which are upscaled, too: deinterlace it first")
 
 
 def _read_frame(frame: Any) -> np.ndarray:
@@ -137,6 +257,6 @@ def _import_av(path: Path) -> ModuleType:
         import av
     except ImportError:
         av = None
-    if not (av and hasattr(av.VideoFrame, "rotation")):
-        raise UserError(f'{path}: films need PyAV 14.1 or newer: pip install "av>=14.1"')
+    if not (av and hasattr(av.VideoFrame, "rotation") and hasattr(av.container.OutputContainer, "add_attachment")):
+        raise UserError(f'{path}: films need PyAV 16 or newer: pip install "av>=16"')
     return av
