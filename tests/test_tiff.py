@@ -181,6 +181,16 @@ def test_previews_are_no_pictures(tmp_path: Path) -> None:
         assert np.array_equal(read(tmp_path / "a.tif"), DEEP)
 
 
+def test_a_packed_picture_below_a_preview_is_not_taken_for_another(tmp_path: Path) -> None:
+    with TiffWriter(tmp_path / "a.tif") as file:
+        file.write(RGB[::4, ::4], photometric="rgb", subfiletype=1, subifds=1)
+        file.write(DEEP, photometric="rgb", compression="zlib")
+    with TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.pages[0].pages[0].tags["Compression"].overwrite(5)
+    with pytest.raises(ImageError, match=r"a\.tif: .* below a preview in a way that isn't read"):
+        read_rgb(tmp_path / "a.tif")
+
+
 def test_raw_files_of_cameras(tmp_path: Path) -> None:
     with TiffWriter(tmp_path / "a.tif") as file:
         file.write(RGB, photometric="rgb", subifds=1, subfiletype=1)

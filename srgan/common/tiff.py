@@ -147,6 +147,8 @@ def _is_pillows(page: TiffPage) -> bool:
     Raises:
         ValueError: neither does.
     """
+    if page.compression in (*_OF_PICTURES, *_OF_BYTES) and len(page.treeindex) > 1:
+        raise ValueError("its picture lies below a preview in a way that isn't read: save it by another program first")
     deep = page.bitspersample > 8 and page.samplesperpixel > 1
     if page.compression in _OF_PICTURES or page.photometric == PHOTOMETRIC.YCBCR or page.bitspersample in (2, 4, 12):
         if not deep:
