@@ -18,7 +18,7 @@ from srgan.common.errors import UserError, warn
 from srgan.common.images import colour_profile, open_image
 from srgan.common.tiff import LAB, is_tiff, open_tiff
 
-# EXIF's ProcessingSoftware (a GIF's comment) of every result: only files that have it are overwritten.
+# EXIF's ProcessingSoftware of every result (a GIF's comment begins with it): only files that have it are overwritten.
 MARK = "SRGAN super-resolution"
 
 # What doesn't hold for the result: the rotation, and how a TIFF stores its pixels.
@@ -54,7 +54,7 @@ _HELD = {
     ".webp": {"icc_profile", "dpi", "exif", "xmp"},
     ".avif": {"icc_profile", "dpi", "exif", "xmp"},
     ".tif": {"icc_profile", "dpi", "exif", "xmp", "photoshop"},
-    ".gif": set(),
+    ".gif": {"comment"},
 }
 _HELD |= {".jpeg": _HELD[".jpg"], ".tiff": _HELD[".tif"]}
 
@@ -78,9 +78,8 @@ def read_metadata(path: Path, image: Image.Image) -> dict[str, Any]:
     if (image.info.get("nclx_profile") or {}).get("transfer_characteristics") in (16, 18):
         odd.append("the curve of HDR: colours come out pale")
     comment = image.info.get("comment", image.info.get("id_section"))
-    comment = comment.encode() if isinstance(comment, str) else comment
-    if comment and comment != MARK.encode():
-        metadata["comment"] = comment
+    comment = comment.encode() if isinstance(comment, str) else comment or b""
+    metadata["comment"] = comment.removeprefix(MARK.encode()).strip()
     try:
         metadata |= _exif_and_xmp(image.getexif(), image.info.get("xmp"), odd)
     except Exception:  # noqa: BLE001 - Pillow raises anything on damaged EXIF
@@ -148,6 +147,8 @@ def held_by(suffix: str, metadata: dict[str, Any], path: Path) -> dict[str, Any]
         held["pnginfo"] = _png_info(held.pop("chunks", []), held.pop("comment", None), held.pop("xmp", None))
     elif suffix in (".jpg", ".jpeg") and (content := held.pop("photoshop", None)):
         held["extra"] = b"\xff\xed" + struct.pack(">H", len(content) + 2) + content
+    elif suffix == ".gif":
+        held["comment"] = b"\n".join(filter(None, (MARK.encode(), held.get("comment"))))
     exif = held.setdefault("exif", Image.Exif())
     if suffix in (".tif", ".tiff") and (content := held.pop("photoshop", None)):
         exif[_RESOURCES] = content.removeprefix(_PHOTOSHOP)
@@ -175,7 +176,8 @@ def is_result(path: Path) -> bool:
             with open_tiff(path) as pages:
                 return pages[0].tags.valueof(int(Base.ProcessingSoftware)) == MARK
         with open_image(path) as image:
-            return image.getexif().get(Base.ProcessingSoftware) == MARK or MARK.encode() == image.info.get("comment")
+            comment = image.info.get("comment", b"") if image.format == "GIF" else b""
+            return image.getexif().get(Base.ProcessingSoftware) == MARK or comment.startswith(MARK.encode())
     except UserError:
         return False
 

@@ -18,7 +18,7 @@ from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import whole_file
 from srgan.common.images import open_image, to_8bit, to_array
 from srgan.common.tiff import is_tiff, open_tiff, read_page
-from srgan.upscaling.metadata import MARK, held_by, read_metadata, read_tiff_metadata, result_exif
+from srgan.upscaling.metadata import held_by, read_metadata, read_tiff_metadata, result_exif
 
 # How to save each format: high quality where it is lossy, fast where it is lossless.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -109,6 +109,8 @@ def write_picture(path: Path, picture: Picture, **options: object) -> None:
     """
     suffix = path.suffix.lower()
     check_format(path, picture, scale=1)
+    if suffix == ".avif" and picture.is_animation and picture.metadata.get("loop", 1):
+        warn(f"{path}: .avif doesn't hold how often it plays: left out")
     metadata = held_by(suffix, picture.metadata, path)
     try:
         with whole_file(path) as part:
@@ -174,8 +176,6 @@ def _save(path: Path, suffix: str, picture: Picture, metadata: dict[str, Any], o
         first, *more = (Image.fromarray(_fitting(frame, suffix)) for frame in picture.frames)
         if picture.is_animation:
             options = options | _animation_options(picture, suffix, more)
-        if suffix == ".gif":
-            options["comment"] = MARK
         first.save(path, **metadata, **options)
 
 
