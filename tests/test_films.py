@@ -16,6 +16,7 @@ from srgan.networks.generator import Generator
 from srgan.upscaling.batch import run
 from srgan.upscaling.films import is_film_result, upscale_film
 from srgan.upscaling.jobs import Job, find_inputs, plan
+from srgan.upscaling.metadata import MARK
 from srgan.upscaling.upscaler import Upscaler
 
 av = pytest.importorskip("av", reason="needs PyAV (requirements-dev.txt)")
@@ -89,6 +90,160 @@ def test_odd_sides(tmp_path: Path) -> None:
     assert pictures(tmp_path / "b.mp4")[1][0].shape == (47, 63, 3)
 
 
+def write_rich_film(path: Path) -> Path:
+    """Twenty pictures of 48 x 40 with sound, subtitles and an attachment (Matroska), chapters, titles and languages."""
+    subtitles = path.with_suffix(".srt")
+    subtitles.write_text("1\n00:00:00,000 --> 00:00:00,900\nHello\n\n2\n00:00:01,000 --> 00:00:01,900\nBye\n\n")
+    with av.open(str(path), "w") as film, av.open(str(subtitles)) as texts:
+        video = film.add_stream("libx264" if path.suffix != ".wmv" else "wmv2", rate=10)
+        video.width, video.height, video.pix_fmt = 48, 40, "yuv420p"
+        sound = film.add_stream("aac" if path.suffix != ".wmv" else "wmav2", rate=44100, layout="stereo")
+        sound.bit_rate = 128_000
+        video.metadata["language"], sound.metadata["language"], sound.metadata["title"] = "fra", "deu", "Ton"
+        copies = {}
+        if path.suffix == ".mkv":
+            copies = {texts.streams[0]: film.add_stream_from_template(texts.streams[0])}
+            copies[texts.streams[0]].metadata["language"] = "ita"
+            film.add_attachment("font.ttf", "application/x-truetype-font", b"a font")
+        film.metadata.update({"title": "My film", "comment": "by the lake", "director": "Ada"})
+        second = {"time_base": Fraction(1, 1000), "id": 1}
+        film.set_chapters(
+            [second | {"start": 1000 * i, "end": 1000 * i + 1000, "metadata": {"title": f"Part {i}"}} for i in (0, 1)]
+        )
+        for i in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((40, 48, 3), 90 + 5 * i, np.uint8), "rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 10)
+            film.mux(video.encode(frame))
+        wave = np.sin((np.arange(88200, dtype=np.float32) / 1500) ** 2)  # no two parts alike
+        frame = av.AudioFrame.from_ndarray(np.stack([wave, wave]), "fltp", "stereo")
+        frame.sample_rate, frame.pts, frame.time_base = 44100, 0, Fraction(1, 44100)
+        film.mux([*video.encode(None), *sound.encode(frame), *sound.encode(None)])
+        for packet in texts.demux():
+            if copies and packet.dts is not None:
+                packet.stream = copies[packet.stream]
+                film.mux(packet)
+    return path
+
+
+def described(path: Path) -> dict[str, object]:
+    with av.open(str(path)) as film:
+        streams = [stream for stream in film.streams if stream.discard.name != "all"]
+        tags = {name.lower(): value for name, value in film.metadata.items()}
+        return {
+            "streams": [stream.type for stream in streams],
+            "languages": [stream.metadata.get("language") for stream in streams],
+            "title": tags.get("title"),
+            "comment": tags["comment"],
+            "director": tags.get("director"),
+            "chapters": [chapter["metadata"]["title"] for chapter in film.chapters()],
+        }
+
+
+def test_all_that_is_in_a_matroska_film_stays_in_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_rich_film(tmp_path / "a.mkv")
+    upscale_film(source, tmp_path / "b.mkv", lambda picture: imresize(picture, 2))
+    assert described(tmp_path / "b.mkv") == {
+        "streams": ["video", "audio", "subtitle", "attachment"],
+        "languages": ["fra", "deu", "ita", None],
+        "title": "My film",
+        "comment": f"{MARK}\nby the lake",
+        "director": "Ada",
+        "chapters": ["Part 0", "Part 1"],
+    }
+    assert is_film_result(tmp_path / "b.mkv")
+    for path in (source, tmp_path / "b.mkv"):
+        with av.open(str(path)) as film:
+            packets = [(packet.pts, bytes(packet)) for packet in film.demux(subtitles=0) if packet.size]
+            assert packets == [(0, b"Hello"), (1000, b"Bye")]
+    assert "warning" not in capsys.readouterr().err
+    upscale_film(tmp_path / "b.mkv", tmp_path / "c.mkv", lambda picture: picture)
+    assert described(tmp_path / "c.mkv")["comment"] == f"{MARK}\nby the lake"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_what_a_container_does_not_hold_is_named(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upscale_film(write_rich_film(tmp_path / "a.mkv"), tmp_path / f"b{suffix}", lambda picture: picture)
+    message = capsys.readouterr().err
+    assert f"{suffix} doesn't hold its subtitle srt ita; attachment font.ttf, .mkv might: left out" in message
+    assert "doesn't hold its director" in message
+    found = described(tmp_path / f"b{suffix}")
+    assert found["streams"] == ["video", "audio"]
+    assert (found["title"], found["chapters"]) == ("My film", ["Part 0", "Part 1"])
+
+
+def test_chapters_and_languages_of_an_mp4_stay_in_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    upscale_film(write_rich_film(tmp_path / "a.mp4"), tmp_path / "b.mp4", lambda picture: picture)
+    found = described(tmp_path / "b.mp4")
+    assert (found["languages"], found["chapters"]) == (["fra", "deu"], ["Part 0", "Part 1"])
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_sound_that_no_container_holds_becomes_aac(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    upscale_film(write_rich_film(tmp_path / "a.wmv"), tmp_path / "b.mkv", lambda picture: picture)
+    assert ".mkv doesn't hold sound as wmav2: it becomes AAC" in capsys.readouterr().err
+    waves = []
+    for name in ("a.wmv", "b.mkv"):
+        with av.open(str(tmp_path / name)) as film:
+            assert film.streams.audio[0].metadata["language"] == "ger"
+            waves.append(np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)]))
+    assert np.corrcoef(waves[0][5000:80000], waves[1][5000:80000])[0, 1] > 0.99, "no sample late"
+
+
+CAMERAS = {
+    "a.mpg": "mpeg2video",
+    "a.mpeg": "mpeg1video",
+    "a.ts": "libx264",
+    "a.m2ts": "libx264",
+    "a.vob": "mpeg2video",
+    "a.flv": "flv",
+    "a.wmv": "wmv2",
+    "a.avi": "mpeg4",
+    "a.3gp": "mpeg4",
+}
+
+
+@pytest.mark.parametrize(("name", "codec"), CAMERAS.items(), ids=CAMERAS)
+def test_films_of_cameras_and_broadcasters(tmp_path: Path, name: str, codec: str) -> None:
+    with av.open(str(tmp_path / name), "w") as film:
+        video = film.add_stream(codec, rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for i in range(3):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90 + 30 * i, np.uint8), "rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            film.mux(video.encode(frame))
+        film.mux(video.encode(None))
+    (job,) = plan(find_inputs([str(tmp_path / name)]).files, tmp_path, 2)
+    assert job.target.suffix == (".mov" if name == "a.3gp" else ".mkv")
+    upscale_film(job.source, job.target, lambda picture: imresize(picture, 2))
+    times, results = pictures(job.target)
+    assert [result.shape for result in results] == [(96, 128, 3)] * 3
+    assert np.abs([result.mean() for result in results] - np.array([90, 120, 150])).max() < 6
+    assert times[-1] - times[0] in (80, 120), "AVI's first frame may have two slots"
+
+
+def test_an_interlaced_film_and_deep_pictures_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"flags": "+ilme+ildct", "x264-params": "tff=1:interlaced=1"}
+    for pixels, name in (("yuv420p", "a.ts"), ("yuv420p10le", "b.mkv")):
+        with av.open(str(tmp_path / name), "w") as film:
+            video = film.add_stream("libx264", rate=25, options=options if name == "a.ts" else {})
+            video.width, video.height, video.pix_fmt = 64, 48, pixels
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), "rgb24")
+            film.mux([*video.encode(frame), *video.encode(None)])
+        upscale_film(tmp_path / name, tmp_path / "out.mkv", lambda picture: picture)
+    message = capsys.readouterr().err
+    assert "a.ts: interlaced, so that what moves has combs, which are upscaled, too: deinterlace it first" in message
+    assert "b.mkv: pictures of 10 bits come out in 8" in message
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_film_becomes_no_animation(tmp_path: Path, suffix: str) -> None:
+    film = write_film(tmp_path / "film.mp4")
+    with pytest.raises(UserError, match=rf"--format {suffix[1:]}: .*film\.mp4 is a film, and becomes one: \.mp4 \.mkv"):
+        plan(find_inputs([str(film)]).files, tmp_path, 2, suffix)
+
+
 def test_a_film_is_upscaled_if_it_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     film = write_film(tmp_path / "film.mp4")
     with pytest.raises(UserError, match=r"found 1 \.mp4 \(films have to be named\)"):
@@ -119,5 +274,5 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path: Path, monkeypatch: py
     assert not list((tmp_path / "out").iterdir())
     for missing_or_old in (None, SimpleNamespace(VideoFrame=object)):
         monkeypatch.setitem(sys.modules, "av", missing_or_old)
-        with pytest.raises(UserError, match=r'text\.mp4: films need PyAV 14\.1 or newer: pip install "av>=14\.1"'):
+        with pytest.raises(UserError, match=r'text\.mp4: films need PyAV 16 or newer: pip install "av>=16"'):
             upscale_film(tmp_path / "text.mp4", tmp_path / "b.mp4", lambda picture: picture)

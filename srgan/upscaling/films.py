@@ -24,8 +24,9 @@ _SUFFIXES = {".mp4": ".mp4", ".m4v": ".mp4", ".f4v": ".mp4", ".mov": ".mov", ".3
 # High quality; few frames looked ahead, since each of them is held in memory.
 ENCODER, ENCODER_OPTIONS = "libx264", {"crf": "17", "preset": "fast", "rc-lookahead": "10"}
 
-# FFmpeg's numbers for colours: BT.709, and the transfer curves of HDR (PQ and HLG).
-_BT709, _UNSPECIFIED, _HDR = 1, 2, (16, 18)
+# FFmpeg's numbers for colours: BT.709, the transfer curves of HDR (PQ and HLG), and primaries beyond those of BT.709
+# (BT.2020, P3).
+_BT709, _UNSPECIFIED, _HDR, _WIDE = 1, 2, (16, 18), (9, 11, 12)
 # Tags that say how a file is made, not what is in it.
 _TECHNICAL = re.compile(
     r"encoder|software|creation_time|handler_name|vendor_id|major_brand|minor_version|compatible_brands|"
@@ -221,7 +222,9 @@ def _warn_of_pictures(source: Path, frame: Any, video: Any) -> None:
     components = frame.format.components
     if video.codec_context.color_trc in _HDR:
         warn(f"{source}: HDR becomes SDR without tone mapping: colours come out pale")
-    elif components[0].bits > 8:
+    elif video.codec_context.color_primaries in _WIDE:
+        warn(f"{source}: its wide range of colours is taken for BT.709's: colours come out pale")
+    if components[0].bits > 8:
         warn(f"{source}: pictures of {components[0].bits} bits come out in 8")
     if any(component.is_alpha for component in components):
         warn(f"{source}: its transparency is left out")
