@@ -153,3 +153,49 @@ def test_an_old_pickle_that_claims_more_than_it_holds(tmp_path: Path) -> None:
     assert claimed != content
     (tmp_path / "weights.pt").write_bytes(claimed)
     refused(tmp_path / "weights.pt", "damaged, or no file of tensors")
+
+
+FOREIGN = {
+    "gan.h5": (b"\x89HDF\r\n\x1a\n" + bytes(5000), "HDF5, as Keras and TensorFlow write it"),
+    "gan.pth": (b"\x89HDF\r\n\x1a\n" + bytes(5000), "HDF5, as Keras and TensorFlow write it"),
+    "gan.tflite": (b"\x1c\0\0\0TFL3" + bytes(90), "a network of TensorFlow Lite"),
+    "gan.onnx": (b"\x08\x07\x12\x07pytorch", "ONNX"),
+    "gan.pb": (b"\n\x0b\n\x05input", "of TensorFlow"),
+    "gan.param": (b"7767517\n75 83\n", "a network of ncnn"),
+    "gan.npy": (b"\x93NUMPY\x01\0", "an array of NumPy"),
+    "page.pt": (b"<!DOCTYPE html><title>Not found</title>", "a web page: download the file itself"),
+    "pointer.safetensors": (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
+    "gan.pt.gz": (b"\x1f\x8b\x08\0", "a gzip archive: unpack it"),
+}
+
+
+@pytest.mark.parametrize(("name", "found"), FOREIGN.items(), ids=FOREIGN)
+def test_weights_of_other_programs_are_called_by_their_name(
+    tmp_path: Path, name: str, found: tuple[bytes, str]
+) -> None:
+    (tmp_path / name).write_bytes(found[0])
+    with pytest.raises(UserError, match=rf"{name}: expected weights of PyTorch .*, found {found[1]}"):
+        load_generator(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [("config.json", "of Keras"), ("arr_0.npy", "arrays of NumPy"), ("gan/constants.pkl", "TorchScript: save its")],
+)
+def test_archives_of_other_programs_are_called_by_their_name(tmp_path: Path, entry: str, found: str) -> None:
+    with zipfile.ZipFile(tmp_path / "gan.pt", "w") as archive:
+        archive.writestr(entry, b"")
+    with pytest.raises(UserError, match=rf"gan\.pt: expected weights of PyTorch .*, found {found}"):
+        load_generator(tmp_path / "gan.pt")
+
+
+def test_a_file_of_anything_is_called_no_pickle(tmp_path: Path) -> None:
+    (tmp_path / "gan.bin").write_bytes(b"some network" * 99)
+    with pytest.raises(UserError, match=r"gan\.bin: damaged, or no file of tensors: it begins as none of PyTorch's"):
+        load_generator(tmp_path / "gan.bin")
+
+
+def test_a_folder_of_tensorflow_is_called_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(UserError, match="found a SavedModel of TensorFlow"):
+        load_generator(tmp_path)

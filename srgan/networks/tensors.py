@@ -20,6 +20,43 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int
 # Keys under which checkpoints hold a state dict, outer ones first; "stage" and "exported" are this project's.
 WRAPPERS = ("stage", "exported", "model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
 
+# How files that people take for PyTorch's begin, and what they are.
+_SIGNATURES = {
+    b"\x89HDF": "HDF5, as Keras and TensorFlow write it",
+    b"\x93NUMPY": "an array of NumPy",
+    b"GGUF": "GGUF",
+    b"MATLAB": "a file of MATLAB",
+    b"7767517": "a network of ncnn",
+    b"<?xml": "XML, such as a network of OpenVINO",
+    b"version https://git-lfs": "a pointer of Git LFS: `git lfs pull` fetches the file",
+    b"<!DOCTYPE": "a web page: download the file itself",
+    b"<html": "a web page: download the file itself",
+    b"\x1f\x8b": "a gzip archive: unpack it",
+    b"7z\xbc\xaf": "a 7z archive: unpack it",
+    b"Rar!": "a RAR archive: unpack it",
+}
+# Those that begin as others do, by their extension, and what an archive (zip) of each kind holds.
+_SUFFIXES = {
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), "of Keras"),
+    **dict.fromkeys((".pb", ".index", ".data-00000-of-00001", ".meta"), "of TensorFlow"),
+    ".tflite": "of TensorFlow Lite",
+    ".onnx": "ONNX",
+    ".npz": "arrays of NumPy",
+    ".npy": "an array of NumPy",
+    ".mat": "a file of MATLAB",
+    ".caffemodel": "of Caffe",
+    ".prototxt": "of Caffe",
+    ".mlmodel": "of Core ML",
+    ".mlpackage": "of Core ML",
+    ".param": "of ncnn",
+    ".pdparams": "of PaddlePaddle",
+    ".msgpack": "of Flax",
+    ".engine": "of TensorRT",
+    ".trt": "of TensorRT",
+    ".gguf": "GGUF",
+}
+_ENTRIES = {"config.json": "of Keras", ".npy": "arrays of NumPy", "constants.pkl": "TorchScript: save its state_dict()"}
+
 
 class TensorFile(NamedTuple):
     """The contents of a tensor file."""
@@ -38,10 +75,15 @@ def read_tensor_file(path: Path) -> TensorFile:
     """
     if not path.is_file():
         raise UserError(f"{path}: expected a file of tensors, found {'a folder' if path.is_dir() else 'nothing'}")
+    if kind := _foreign_kind(path):
+        raise UserError(f"{path}: expected weights of PyTorch (.safetensors, .pt, .pth), found {kind}")
     try:
         file = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
         problem = _problem(file.tensors, path.stat().st_size)
     except pickle.UnpicklingError as error:
+        with path.open("rb") as begun:
+            if begun.read(1) not in (b"\x80", b"P"):  # of a pickle, and of the archive that holds one
+                raise UserError(f"{path}: damaged, or no file of tensors: it begins as none of PyTorch's") from error
         raise UserError(
             f"{path}: refused: a pickle that is damaged or holds more than tensors (it could run code); "
             "expected the `state_dict()` of a network"
@@ -52,6 +94,22 @@ def read_tensor_file(path: Path) -> TensorFile:
     if problem:
         raise UserError(f"{path}: {problem}")
     return file
+
+
+def _foreign_kind(path: Path) -> str | None:
+    """What a file is, if it is of another program: by how it begins, by what is in an archive, by its extension."""
+    with path.open("rb") as file:
+        start = file.read(32)
+    if start[4:8] == b"TFL3":
+        return "a network of TensorFlow Lite"
+    for signature, kind in _SIGNATURES.items():
+        if start.startswith(signature):
+            return kind
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        return next((kind for end, kind in _ENTRIES.items() if any(name.endswith(end) for name in names)), None)
+    return _SUFFIXES.get(path.suffix.lower())
 
 
 def _read_safetensors(path: Path) -> TensorFile:

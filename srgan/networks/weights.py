@@ -107,6 +107,8 @@ def find_weights(path: Path) -> Path:
     for name in ("weights/last.safetensors", "checkpoints/last.pt"):
         if (path / name).exists():
             return path / name
+    if (path / "saved_model.pb").exists():
+        raise UserError(f"{path}: expected weights of PyTorch, found a SavedModel of TensorFlow")
     released, short = released_weights(), str(path).removesuffix("_x4")
     if short in released:
         return released[short]
