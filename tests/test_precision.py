@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from srgan.common.errors import UserError
 from srgan.common.images import hr_tensor, lr_tensor
-from srgan.common.precision import Precision
+from srgan.common.precision import Precision, select_device
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
 from srgan.networks.losses import VGGLoss
@@ -35,3 +36,16 @@ def test_gradients_of_a_vgg_loss(vgg19: Path, astronaut: np.ndarray, precision: 
 
     expected, found = gradients("fp32"), gradients(precision)
     assert (found - expected).norm() < 0.05 * expected.norm()
+
+
+def test_the_device_is_chosen_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cuda, mps, chosen in ((True, True, "cuda"), (False, True, "cpu"), (False, False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
+        assert select_device("auto").type == chosen
+        for name, there in (("cuda", cuda), ("mps", mps)):
+            if there:
+                assert select_device(name).type == name
+            else:
+                with pytest.raises(UserError, match=f"--device {name}: this PyTorch finds no"):
+                    select_device(name)

@@ -11,19 +11,24 @@ from torch import Tensor
 from srgan.common import parallel
 from srgan.common.errors import UserError
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def select_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+def select_device(name: Literal["auto", "cpu", "cuda", "mps"]) -> torch.device:
     """The device by its name; auto takes CUDA where there is one, of several processes each its own GPU.
 
+    "mps" is Apple's GPU; auto doesn't take it, since nothing here was measured on one.
+
     Raises:
-        UserError: no CUDA device, or fewer than processes.
+        UserError: no such device, or fewer GPUs than processes.
     """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: this PyTorch finds no CUDA device; take --device cpu or auto")
+        name = "cuda" if there["cuda"] else "cpu"
+    if not there.get(name, True):
+        device = {"cuda": "CUDA device", "mps": "Apple GPU"}[name]
+        raise UserError(f"--device {name}: this PyTorch finds no {device}; take --device cpu or auto")
     if name == "cuda" and parallel.world_size() > 1:
         if parallel.local_rank() >= torch.cuda.device_count():
             raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from srgan.common import parallel
 from srgan.common.errors import UserError, command
-from srgan.common.precision import select_device
+from srgan.common.precision import DEVICES, select_device
 from srgan.data.pairs import match_pairs
 from srgan.evaluation.benchmarks import run_benchmarks
 from srgan.evaluation.evaluate import load_benchmarks, load_methods
@@ -88,7 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--crops", type=int, help="strips for the first N images of a folder only (default: all)")
     parser.add_argument("--scale", type=int, help="for bicubic and nearest alone (default: 4)")
     parser.add_argument("--overlap", type=int, default=OVERLAP, help="of spandrel's networks' tiles (%(default)s)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="fp32")
     args = parser.parse_args()
     args.interpolate = sorted(set(args.interpolate))

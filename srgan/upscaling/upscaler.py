@@ -23,8 +23,8 @@ AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 # The side of a tile in LR pixels, without its overlap, and the size of the features of a strip of one, by device.
 # On the CPU, glibc fetches blocks of 32 MiB and more from the system each time, zeroed, and that takes longer than the
 # arithmetic: both stay a little below. A GPU needs large ones, or launching kernels takes longer than they do.
-TILE = {"cpu": 264, "cuda": 1024}
-STRIP_BYTES = {"cpu": 30_000_000, "cuda": 1_000_000_000}
+TILE = {"cpu": 264, "cuda": 1024, "mps": 512}
+STRIP_BYTES = {"cpu": 30_000_000, "cuda": 1_000_000_000, "mps": 250_000_000}
 SMALLEST_TILE = 16
 
 
@@ -48,7 +48,7 @@ class Upscaler:
     Args:
         weights: released weights by name, such as "srgan", a weights file, checkpoint or run folder (see
             `load_network`), or a generator.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         precision: "auto", "fp32", "bf16" or "fp16"; 16-bit images always take fp32.
         tile: side of a tile in LR pixels, without its overlap (default: by device); it is halved when memory runs out.
             The result does not depend on it: in fp32 it is that of the whole image at once.
@@ -134,7 +134,7 @@ class Upscaler:
                 if tile <= SMALLEST_TILE:
                     raise UserError(
                         f"{self.device.type} has no memory for a tile of {tile} pixels: close other programs"
-                        + (" or take --device cpu" if self.device.type == "cuda" else "")
+                        + (" or take --device cpu" if self.device.type != "cpu" else "")
                     ) from error
             # Here, outside the handler, nothing holds the failed tile's tensors any more.
             if self.device.type == "cuda":
@@ -248,5 +248,6 @@ def _times(span: slice, factor: int) -> slice:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # The CPU's allocator raises a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    # The allocators of CPUs and of Apple's GPUs raise a plain RuntimeError.
+    is_said = "can't allocate memory" in str(error) or "backend out of memory" in str(error)
+    return is_said or isinstance(error, torch.OutOfMemoryError | MemoryError)
