@@ -11,6 +11,7 @@ from PIL import Image
 
 from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
+from srgan.upscaling.commands import upscale
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,52 @@ def test_nothing_to_do_is_one_line(tmp_path: Path) -> None:
     done = demo(tmp_path, "missing.png")
     assert done.returncode == 2
     assert done.stderr == "error: missing.png: no such file or folder\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--outscale", "0"], "--outscale: expected a factor above 0, found 0"),
+        (["--outscale", "nan"], "--outscale: expected a factor above 0, found nan"),
+        (["--outscale", "inf"], "--outscale: expected a factor above 0, found inf"),
+        (["--quality", "80"], "--quality is of .jpg .jpeg .webp .avif, and a result is .png: choose with --format"),
+        (["--quality", "101", "--format", "jpg"], "--quality: expected 1 to 100, found 101"),
+        (["--quality", "0", "--format", "jpg"], "--quality: expected 1 to 100, found 0"),
+        (["--lossless", "--format", "jpg"], "--lossless is of .webp, and a result is .jpg (.png and .tif always are)"),
+        (["--device", "mps"], "--device mps: this PyTorch finds no Apple GPU; take --device cpu or auto"),
+    ],
+)
+def test_options_that_can_not_be_are_one_line(
+    tmp_path: Path,
+    weights: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if "mps" in arguments and torch.backends.mps.is_available():
+        pytest.skip("there is one")
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (12, 8), "red").save(picture)
+    always = ["demo.py", picture, "--weights", weights, "--out", tmp_path / "out"]
+    monkeypatch.setattr("sys.argv", [*map(str, always), *arguments])
+    with pytest.raises(SystemExit) as end:
+        upscale()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_of_results(tmp_path: Path, weights: Path) -> None:
+    Image.radial_gradient("L").convert("RGB").resize((24, 16)).save(tmp_path / "a.png")
+    arguments = ["a.png", "--weights", weights, "--out", "out", "--tileable", "--outscale", "2.5", "--compare"]
+    for options in (["--format", "avif", "--quality", "60"], ["--format", "webp", "--lossless"]):
+        done = demo(tmp_path, *arguments, *options)
+        assert done.returncode == 0, done.stderr
+        assert "1 of 1 upscaled x2.5" in done.stdout
+        with Image.open(tmp_path / "out" / f"a_x2.5.{options[1]}") as image:
+            assert image.size == (60, 40)
+    assert "×2.5" in (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
 
 
 def test_only_what_is_used_is_imported() -> None:

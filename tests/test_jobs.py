@@ -72,6 +72,7 @@ def test_names_of_results(tmp_path: Path) -> None:
         "B.gif_x4.png",
     ]
     assert targets(sources[3:4], tmp_path, suffix=".webp") == ["ein Bild_x4.webp"]
+    assert [job.target.name for job in plan(sources[3:4], tmp_path, 3.5)] == ["ein Bild_x3.5.png"]
 
 
 def test_pictures_of_one_name_in_two_folders(tmp_path: Path) -> None:
@@ -91,16 +92,17 @@ def test_folders_are_kept_below_the_one_named(tmp_path: Path) -> None:
 
 def test_what_is_left_out_of_a_folder_is_counted(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "scan", "PNG")
-    for name in ("a.pdf", "b.PDF", "notes.txt", "Makefile", ".hidden"):
+    for name in ("a.pdf", "b.PDF", "c.NEF", "notes.txt", "Makefile", ".hidden"):
         (tmp_path / name).write_text("no picture")
     (tmp_path / "more").mkdir()
     inputs = find_inputs([str(tmp_path)])
     assert [file.path.name for file in inputs.files] == ["scan"]
     assert inputs.describe_left_out() == (
-        "2 .pdf (save their pages as images), 1 .txt, 1 folder(s) (--recursive looks into them), 1 without extension"
+        "1 .nef (raw files have to be developed first), 2 .pdf (save their pages as images), 1 .txt, "
+        "1 folder(s) (--recursive looks into them), 1 without extension"
     )
     (tmp_path / "scan").unlink()
-    with pytest.raises(UserError, match=r"found 2 \.pdf .*1 folder"):
+    with pytest.raises(UserError, match=r"2 \.pdf .*1 folder"):
         find_inputs([str(tmp_path)])
 
 

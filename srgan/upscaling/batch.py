@@ -3,19 +3,18 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from srgan.common import parallel
 from srgan.common.errors import UserError
 from srgan.common.files import printable, remove_leftovers, writing
-from srgan.data.resize import imresize
 from srgan.upscaling.comparison import compare_with_bicubic, is_page, page_figure, write_comparison, write_page
+from srgan.upscaling.enlarger import Enlarger
 from srgan.upscaling.films import is_film, upscale_film
 from srgan.upscaling.jobs import Job, comparison_path, is_own_result
 from srgan.upscaling.pictures import TIFF, Picture, check_format, read_picture, write_picture
@@ -30,17 +29,21 @@ LARGE_PIXELS = 64_000_000
 def run(
     choose: Callable[[Path], Upscaler],
     jobs: Sequence[Job],
-    scale: int,
+    scale: float,
     page: Path | None = None,
     skip_existing: bool = False,
+    tileable: bool = False,
+    **saving: object,
 ) -> int:
     """Do the jobs; what fails is reported by name on standard error. Of several processes each does its shard.
 
     Args:
         choose: the upscaler for a file.
-        scale: the factor of the results; those of a network with a larger one are reduced by MATLAB's bicubic.
+        scale: the factor of the results; those of a network with another one are resized by MATLAB's bicubic.
         page: compare each result with bicubic, in a picture beside it and in this HTML page.
         skip_existing: leave results alone that are there.
+        tileable: what lies beyond a border is the opposite side, as in a texture that is laid side by side.
+        saving: how pictures are written: options of `write_picture`.
 
     Returns:
         How many failed.
@@ -65,7 +68,7 @@ def run(
                 counts["skipped"] += 1
                 pictures = _read_again(job) if page else None
             else:
-                pictures = _upscale_file(choose(job.source), job, scale)
+                pictures = _upscale_file(Enlarger(choose(job.source), scale, tileable), job, saving)
                 counts["upscaled"] += 1
             if page and pictures:
                 figures.append(_compare(job, *pictures, scale))
@@ -73,7 +76,7 @@ def run(
 
 
 def _summarise(
-    jobs: Sequence[Job], scale: int, counts: Counter, errors: list[str], figures: list[str], page: Path | None
+    jobs: Sequence[Job], scale: float, counts: Counter, errors: list[str], figures: list[str], page: Path | None
 ) -> int:
     """Print what all processes did, and write the page; how many jobs failed."""
     reported = len(errors)
@@ -84,7 +87,7 @@ def _summarise(
     )
     for message in errors[reported:]:
         _report(message)
-    print(f"{counts['upscaled']} of {len(jobs)} upscaled x{scale}, {counts['skipped']} skipped, {len(errors)} failed")
+    print(f"{counts['upscaled']} of {len(jobs)} upscaled x{scale:g}, {counts['skipped']} skipped, {len(errors)} failed")
     if counts:
         folder = os.path.commonpath([job.target.parent for job in jobs])
         print("results:", printable(folder if len(jobs) > 1 else jobs[0].target))
@@ -99,19 +102,20 @@ def _keep_foreign(path: Path, is_own: Callable[[Path], bool]) -> None:
         raise UserError(f"{path} is there and is no result of this program: move it, or take another --out")
 
 
-def _upscale_file(upscaler: Upscaler, job: Job, scale: int) -> tuple[Picture, Picture] | None:
+def _upscale_file(enlarge: Enlarger, job: Job, saving: dict[str, object]) -> tuple[Picture, Picture] | None:
     """Upscale one file; its picture and the result, or None for a film."""
     _keep_foreign(job.target, is_own_result)
     if is_film(job.source):
         progress = partial(tqdm, desc=printable(job.source.name), unit="frame", leave=False, disable=None)
-        upscale_film(job.source, job.target, partial(_upscale_frame, upscaler, scale), progress)
+        upscale_film(job.source, job.target, enlarge, progress)
         return None
     all_pages = job.target.suffix.lower() in TIFF
-    source = read_picture(job.source, all_pages, MOST_FRAME_PIXELS / upscaler.scale**2)
-    check_format(job.target, source, scale)
-    _announce(job, source, scale)
-    result = upscale_picture(upscaler, source, printable(job.source.name), scale)
-    write_picture(job.target, result)
+    largest = max(enlarge.scale, enlarge.upscaler.scale)
+    source = read_picture(job.source, all_pages, MOST_FRAME_PIXELS / largest**2)
+    check_format(job.target, source, enlarge.scale)
+    _announce(job, source, enlarge.scale)
+    result = upscale_picture(enlarge, source, printable(job.source.name))
+    write_picture(job.target, result, **saving)
     return source, result
 
 
@@ -120,7 +124,7 @@ def _read_again(job: Job) -> tuple[Picture, Picture] | None:
     return None if is_film(job.source) else (read_picture(job.source), read_picture(job.target))
 
 
-def _compare(job: Job, source: Picture, result: Picture, scale: int) -> str:
+def _compare(job: Job, source: Picture, result: Picture, scale: float) -> str:
     """Write a result's comparison with bicubic beside it; its figure for the page."""
     path = comparison_path(job.target)
     _keep_foreign(path, is_own_result)
@@ -129,7 +133,7 @@ def _compare(job: Job, source: Picture, result: Picture, scale: int) -> str:
     return page_figure(comparison)
 
 
-def upscale_picture(upscaler: Upscaler, picture: Picture, name: str, scale: int) -> Picture:
+def upscale_picture(enlarge: Enlarger, picture: Picture, name: str) -> Picture:
     """Upscale a picture, frame by frame, metadata kept. One that takes long shows its progress under the name.
 
     Raises:
@@ -139,27 +143,20 @@ def upscale_picture(upscaler: Upscaler, picture: Picture, name: str, scale: int)
 
     try:
         if len(picture.frames) == 1:
-            frames = [_upscale_frame(upscaler, scale, picture.frames[0], partial(progress, unit="tile"))]
+            frames = [enlarge(picture.frames[0], partial(progress, unit="tile"))]
         else:
-            frames = [_upscale_frame(upscaler, scale, frame) for frame in progress(picture.frames, unit="frame")]
+            frames = [enlarge(frame) for frame in progress(picture.frames, unit="frame")]
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
     return Picture(frames, picture.metadata)
 
 
-def _upscale_frame(
-    upscaler: Upscaler, scale: int, frame: np.ndarray, progress: Callable[[Iterable], Iterable] = iter
-) -> np.ndarray:
-    result = upscaler.upscale(frame, progress)
-    return result if scale == upscaler.scale else imresize(result, scale / upscaler.scale)
-
-
-def _announce(job: Job, picture: Picture, scale: int) -> None:
+def _announce(job: Job, picture: Picture, scale: float) -> None:
     """Say beforehand what a user may not expect of the result."""
     name, suffix = printable(job.source.name), job.target.suffix.lower()
     if picture.is_animation and job.source.suffix.lower() == ".gif" and suffix == ".png":
         tqdm.write(f"{name}: {len(picture.frames)} frames become an animated PNG (--format gif: a GIF, of 256 colours)")
-    height, width = (scale * side for side in picture.frames[0].shape[:2])
+    height, width = (round(scale * side) for side in picture.frames[0].shape[:2])
     if width * height > LARGE_PIXELS:
         size = (
             f", a file of about {1.2e-6 * width * height * picture.frames[0].itemsize:.0f} MB"

@@ -1,19 +1,21 @@
 """The command line of `demo.py` and `srgan upscale`."""
 
 import argparse
+import math
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
 from srgan.common import parallel
 from srgan.common.errors import UserError, command
-from srgan.common.precision import FORMATS
+from srgan.common.precision import DEVICES, FORMATS
 from srgan.networks.foreign import OVERLAP
 from srgan.networks.interpolate import load_with_strength
 from srgan.upscaling.batch import run
 from srgan.upscaling.choice import CLEAN, FOR, PHOTO, suited_weights
-from srgan.upscaling.jobs import example_photograph, find_inputs, names_file, plan
-from srgan.upscaling.pictures import OPTIONS
+from srgan.upscaling.jobs import Job, example_photograph, find_inputs, names_file, plan
+from srgan.upscaling.pictures import LOSSY, OPTIONS
 from srgan.upscaling.upscaler import TILE, Upscaler
 
 
@@ -32,8 +34,11 @@ def upscale() -> int:
         "by its NAME, or the path of a weights file, checkpoint or run folder",
     )
     parser.add_argument("--strength", type=float, metavar="0..1", help="a mixture of srresnet (0) and srgan (1)")
-    parser.add_argument("--outscale", type=int, metavar="N", help="x N: upscale by the network's factor, then reduce")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--outscale", type=float, metavar="N", help="x N, such as 2, 3.5 or 8: by the network, then resized (bicubic)"
+    )
+    parser.add_argument("--tileable", "--seamless", action="store_true", help="keep a texture's borders fitting")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
     sides = " or ".join(f"{side} for {device}" for device, side in TILE.items())
     parser.add_argument("--tile", type=int, metavar="N", help=f"side of a tile in pixels ({sides})")
@@ -44,6 +49,8 @@ def upscale() -> int:
     parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there")
     parser.add_argument("--compare", action="store_true", help="add comparisons with bicubic, and a page with a slider")
     parser.add_argument("--format", choices=[suffix[1:] for suffix in OPTIONS], help="of the results (png)")
+    parser.add_argument("--quality", type=int, metavar="1..100", help="of .jpg, .webp and .avif")
+    parser.add_argument("--lossless", action="store_true", help="of .webp, which is lossy otherwise")
     args = parser.parse_args()
 
     folder = args.out.parent if names_file(args.out) else args.out
@@ -53,17 +60,38 @@ def upscale() -> int:
     suited = cache(lambda path: args.weights or suited_weights(path))
     largest = upscaler(suited(inputs.files[0].path)).scale
     scale = largest if args.outscale is None else args.outscale
-    if not 1 <= scale <= largest:
-        raise UserError(f"--outscale: expected 1 to {largest}, the network's factor, found {args.outscale}")
+    if not 0 < scale < math.inf:
+        raise UserError(f"--outscale: expected a factor above 0, found {args.outscale:g}")
     jobs = plan(inputs.files, args.out, scale, args.format and f".{args.format}")
     if jobs and not args.weights and parallel.is_main():
         counts = Counter(suited(job.source) for job in jobs)
         print("weights:", ", ".join(f"{name} for {counts[name]} {FOR[name]}" for name in sorted(counts)))
     page = folder / "compare.html" if args.compare or not args.pictures else None
-    failed = run(lambda path: upscaler(suited(path)), jobs, scale, page, args.skip_existing)
+    saving = _saving(args, jobs)
+    failed = run(lambda path: upscaler(suited(path)), jobs, scale, page, args.skip_existing, args.tileable, **saving)
     if inputs.left_out:
         print("left out:", inputs.describe_left_out())
     return 1 if failed else 0
+
+
+def _saving(args: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, object]:
+    """--quality and --lossless as options of `write_picture`.
+
+    Raises:
+        UserError: a result's format has no such thing.
+    """
+    suffixes = sorted({job.target.suffix.lower() for job in jobs})
+    if args.quality is not None:
+        if not 1 <= args.quality <= 100:
+            raise UserError(f"--quality: expected 1 to 100, found {args.quality}")
+        if others := [suffix for suffix in suffixes if suffix not in LOSSY]:
+            raise UserError(f"--quality is of {' '.join(LOSSY)}, and a result is {others[0]}: choose with --format")
+    if args.lossless and (others := [suffix for suffix in suffixes if suffix != ".webp"]):
+        raise UserError(
+            f"--lossless is of .webp, and a result is {others[0]} (.png and .tif always are): choose with --format"
+        )
+    options = {"quality": args.quality, "lossless": args.lossless}
+    return {name: value for name, value in options.items() if value}
 
 
 def _upscaler(args: argparse.Namespace, weights: Path | str) -> Upscaler:

@@ -29,23 +29,25 @@ class Comparison(NamedTuple):
     """The same part of a picture upscaled twice: images of one size, grey or RGB."""
 
     name: str
-    scale: int
+    scale: float
     note: str
     bicubic: Image.Image
     result: Image.Image
 
 
-def compare_with_bicubic(source: Picture, result: Picture, name: str, scale: int) -> Comparison:
+def compare_with_bicubic(source: Picture, result: Picture, name: str, scale: float) -> Comparison:
     """Upscale the source by MATLAB's bicubic. Of large pictures the middle is taken; transparency becomes white."""
     lr, sr = source.frames[0], result.frames[0]
-    crop_height, crop_width = (min(length, LONGEST_SIDE // scale) for length in lr.shape[:2])
+    crop_height, crop_width = (min(length, int(LONGEST_SIDE / scale)) for length in lr.shape[:2])
     top, left = (lr.shape[0] - crop_height) // 2, (lr.shape[1] - crop_width) // 2
     lr_crop = lr[top : top + crop_height, left : left + crop_width]
-    sr_crop = sr[top * scale : (top + crop_height) * scale, left * scale : (left + crop_width) * scale]
+    up, aside = round(top * scale), round(left * scale)
+    sr_crop = sr[up : up + round(crop_height * scale), aside : aside + round(crop_width * scale)]
     note = f"{lr.shape[1]} × {lr.shape[0]} to {sr.shape[1]} × {sr.shape[0]} pixels"
     if lr_crop.shape != lr.shape:
         note += f"; the middle {sr_crop.shape[1]} × {sr_crop.shape[0]} is shown"
-    before, after = (Image.fromarray(image) for image in (imresize(_visible(lr_crop), scale), _visible(sr_crop)))
+    bicubic = imresize(_visible(lr_crop), scale)[: sr_crop.shape[0], : sr_crop.shape[1]]
+    before, after = (Image.fromarray(image) for image in (bicubic, _visible(sr_crop)))
     for image in (before, after):
         # Pillow writes it with the image, on the page too.
         image.info["icc_profile"] = source.metadata.get("icc_profile")
@@ -71,7 +73,7 @@ def page_figure(comparison: Comparison) -> str:
     figure = _TEMPLATE.read_text(encoding="utf-8").split(_FIGURE_START)[1].split(_FIGURE_END)[0]
     return Template(figure).substitute(
         name=escape(comparison.name),
-        scale=comparison.scale,
+        scale=f"{comparison.scale:g}",
         note=escape(comparison.note),
         width=comparison.result.width,
         height=comparison.result.height,
@@ -80,7 +82,7 @@ def page_figure(comparison: Comparison) -> str:
     )
 
 
-def write_page(path: Path, figures: Sequence[str], scale: int) -> None:
+def write_page(path: Path, figures: Sequence[str], scale: float) -> None:
     """Write an HTML page of figures (`page_figure`) that needs no other file.
 
     Raises:
@@ -89,7 +91,7 @@ def write_page(path: Path, figures: Sequence[str], scale: int) -> None:
     before, rest = _TEMPLATE.read_text(encoding="utf-8").split(_FIGURE_START)
     after = rest.split(_FIGURE_END)[1]
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
-        file.write(Template(before).substitute(scale=scale, mark=MARK))
+        file.write(Template(before).substitute(scale=f"{scale:g}", mark=MARK))
         file.writelines(figures)
         file.write(after)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from srgan.common.decoding import RAW
 from srgan.common.errors import UserError
 from srgan.common.files import walk
 from srgan.common.images import EXTENSIONS, list_images, open_image, read_rgb, write_image
@@ -36,6 +37,7 @@ class Inputs:
         """Such as "3 .pdf (save their pages as images), 1 .txt, 2 folder(s) (--recursive looks into them)"."""
         hints = {".pdf": " (save their pages as images)", "folder(s)": " (--recursive looks into them)"}
         hints |= dict.fromkeys(films.EXTENSIONS, " (films have to be named)")
+        hints |= dict.fromkeys(RAW, " (raw files have to be developed first)")
         return ", ".join(f"{count} {kind}{hints.get(kind, '')}" for kind, count in sorted(self.left_out.items()))
 
 
@@ -123,7 +125,7 @@ def comparison_path(target: Path) -> Path:
     return target.with_name(f"{target.stem}_compare.png")
 
 
-def plan(files: Sequence[InputFile], out: Path, scale: int, suffix: str | None = None) -> list[Job]:
+def plan(files: Sequence[InputFile], out: Path, scale: float, suffix: str | None = None) -> list[Job]:
     """Name the result of each picture.
 
     In a folder this is `<stem>_x4.png`; pictures of one stem all take their whole names (`a.png_x4.png`,
@@ -136,8 +138,11 @@ def plan(files: Sequence[InputFile], out: Path, scale: int, suffix: str | None =
 
     Raises:
         UserError: `out` is a file, and there are several pictures, or its format isn't written or isn't `suffix`, or
-            it is the picture itself.
+            it is the picture itself; or a film is to become an animation.
     """
+    for file in files:
+        if suffix in (".gif", ".webp") and films.is_film(file.path):
+            raise UserError(f"--format {suffix[1:]}: {file.path} is a film, and becomes one: {' '.join(films.RESULTS)}")
     if names_file(out):
         if len(files) > 1:
             raise UserError(f"--out {out}: expected a folder for {len(files)} pictures, found the name of a file")
@@ -153,7 +158,7 @@ def plan(files: Sequence[InputFile], out: Path, scale: int, suffix: str | None =
     jobs = []
     for file, name in zip(files, _unique_names(files), strict=True):
         ending = films.result_suffix(file.path) if films.is_film(file.path) else suffix or ".png"
-        jobs.append(Job(file.path, out / name.with_name(f"{name.name}_x{scale}{ending}")))
+        jobs.append(Job(file.path, out / name.with_name(f"{name.name}_x{scale:g}{ending}")))
     targets = {_identity(path) for job in jobs for path in (job.target, comparison_path(job.target))}
     return [job for job in jobs if _identity(job.source) not in targets or not is_own_result(job.source)]
 

@@ -1,0 +1,55 @@
+"""Any factor by a network and a resize; and textures that are laid side by side."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from srgan.common.errors import UserError
+from srgan.data.resize import imresize
+from srgan.upscaling.upscaler import Upscaler
+
+
+class Enlarger(NamedTuple):
+    """Enlarges images by any factor: by a network, then by MATLAB's bicubic to the size that is asked for."""
+
+    upscaler: Upscaler
+    scale: float
+    tileable: bool = False
+
+    def __call__(self, image: np.ndarray, progress: Callable[[Iterable], Iterable] = iter) -> np.ndarray:
+        """uint8 or uint16 H x W [x C] -> round(scale * H) x round(scale * W) [x C], at least 1 x 1.
+
+        Raises:
+            UserError: there is not enough memory; or a texture's sides would be no whole pixels.
+        """
+        if not self.tileable:
+            return self._enlarge(image, progress)
+        sides = [self.scale * side for side in image.shape[:2]]
+        if not all(map(_is_whole, sides)):
+            raise UserError(f"--tileable: {sides[1]:g} x {sides[0]:g} are no whole pixels: take another --outscale")
+        # As much as a pixel can depend on, the bicubic's share included.
+        margin = self.upscaler.generator.receptive_radius + 4
+        # A margin of whole pixels after the resize, too, or its grid would be another.
+        rows, columns = (
+            next(n for n in range(margin, margin + side) if _is_whole(n * self.scale)) for side in image.shape[:2]
+        )
+        wrapped = np.pad(image, [(rows, rows), (columns, columns), (0, 0)][: image.ndim], mode="wrap")
+        top, left = round(rows * self.scale), round(columns * self.scale)
+        return self._enlarge(wrapped, progress)[top : top + round(sides[0]), left : left + round(sides[1])]
+
+    def _enlarge(self, image: np.ndarray, progress: Callable[[Iterable], Iterable]) -> np.ndarray:
+        result = self.upscaler.upscale(image, progress)
+        if self.scale == self.upscaler.scale:
+            return result
+        try:
+            resized = imresize(result, self.scale / self.upscaler.scale)
+        except MemoryError as error:
+            raise UserError(f"no memory for {self.scale:g} times the size: take a smaller --outscale") from error
+        # MATLAB's rounds up.
+        height, width = (max(round(self.scale * side), 1) for side in image.shape[:2])
+        return resized[:height, :width]
+
+
+def _is_whole(number: float) -> bool:
+    return abs(number - round(number)) < 1e-6
