@@ -1,6 +1,7 @@
 """TIFF: tifffile reads it. What its values mean as a picture is here; what has no meaning as one is refused by name."""
 
 import io
+import itertools
 import logging
 import zlib
 from collections.abc import Iterator
@@ -44,19 +45,21 @@ def open_tiff(path: Path) -> Iterator[list[TiffPage]]:
         ImageError: the file can't be read, holds no picture, or is a camera's raw file.
     """
     with naming(path), TiffFile(path) as file:
-        below = {top.index: _pages_below(top) for top in file.pages}
-        everything = [page for top in file.pages for page in (top, *below[top.index])]
-        is_raw = file.pages[0].is_dng or header(path)[8:10] == b"CR" or path.suffix.lower() in RAW
-        if is_raw or any(page.photometric in _SENSOR for page in everything):
+        tops = [page for page in file.pages if isinstance(page, TiffPage)]
+        below = [_pages_below(top) for top in tops]
+        is_raw = file.pages.first.is_dng or header(path)[8:10] == b"CR" or path.suffix.lower() in RAW
+        if is_raw or any(page.photometric in _SENSOR for page in (*tops, *itertools.chain(*below))):
             raise ImageError(f"{path}: expected an image, found {RAW_ADVICE}")
         # Below a preview there may be the picture, below a picture are smaller versions of it.
-        pages = [page for top in file.pages for page in (top, *(below[top.index] if top.is_reduced else ()))]
+        pages = [
+            page for top, more in zip(tops, below, strict=True) for page in (top, *(more if top.is_reduced else ()))
+        ]
         yield [page for page in pages if not page.is_reduced and not page.is_mask] or pages[:1]
 
 
 def _pages_below(top: TiffPage) -> list[TiffPage]:
     try:
-        return list(top.pages or ())
+        return [page for page in top.pages or () if isinstance(page, TiffPage)]
     except Exception:  # noqa: BLE001 - tifffile raises anything; other programs leave pointers to what has moved
         return []
 

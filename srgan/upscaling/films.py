@@ -100,79 +100,103 @@ def _copy(
     upscale: Callable[[np.ndarray], np.ndarray],
     progress: Callable[..., Iterable],
 ) -> set[tuple[str, str]]:
-    """Returns the tags that were to be copied."""
+    """Upscale the pictures, copy the rest; the tags that were to be copied."""
     video = film.streams.best("video")
     video.thread_type = "AUTO"
     output = result.add_stream(ENCODER, rate=video.average_rate or 25, options=ENCODER_OPTIONS)
-    copies = _add_copies(av, source, target, film, result, video)
-    _copy_tags(film, result)
-    for stream, copy in {video: output, **copies}.items():
-        copy.metadata.update(_tags(stream))
-        copy.disposition = stream.disposition
-    before: list[Any] | None = []  # packets that wait for the first picture, by which the encoder is set up
-
-    def carry(packet: Any) -> None:
-        copy = copies[packet.stream]
-        if copy.codec_context.is_encoder:
-            for sound in packet.decode():
-                result.mux(copy.encode(sound))
-        elif packet.dts is not None:
-            packet.stream = copy
-            result.mux(packet)
-
-    def frames() -> Iterator[Any]:
-        """Those of the video; the packets of the rest are copied as they come."""
-        for packet in film.demux([video, *(stream for stream in copies if stream.type != "attachment")]):
-            if packet.stream is video:
-                yield from packet.decode()
-            else:
-                carry(packet) if before is None else before.append(packet)
-
-    for frame in progress(frames(), total=video.frames or None):
+    copies = _Copies(av, source, target, film, result, video)
+    _copy_tags(film, result, {video: output, **copies.streams})
+    is_set_up = False
+    for frame in progress(copies.frames(), total=video.frames or None):
         pixels = upscale(_read_frame(frame))
-        if before is not None:
+        if not is_set_up:
             _warn_of_pictures(source, frame, video)
             _set_up(output, video, frame, pixels)
-            for packet in before:
-                carry(packet)
-            before = None
+            copies.release()
+            is_set_up = True
         picture = av.VideoFrame.from_ndarray(pixels, "rgb24")
         picture = picture.reformat(format=output.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
         picture.pts, picture.time_base = frame.pts, frame.time_base
         result.mux(output.encode(picture))
-    if before is not None:
+    if not is_set_up:
         raise UserError(f"{source}: expected a film, found no picture in it that can be decoded")
-    for stream in (output, *copies.values()):
-        if stream.codec_context and stream.codec_context.is_encoder:
-            result.mux(stream.encode(None))
-    return _described(film, video, *copies)
+    result.mux(output.encode(None))
+    copies.finish()
+    return _described(film, video, *copies.streams)
 
 
-def _add_copies(av: ModuleType, source: Path, target: Path, film: Any, result: Any, video: Any) -> dict[Any, Any]:
-    """A stream of the result for each of the film's others that the container holds; the rest is named.
+class _Copies:
+    """Streams of the result for all of the film's but its video: copies of those that the container holds.
 
-    Sound that it doesn't hold is encoded anew.
+    Sound that it doesn't hold is encoded anew; a warning names what is left out.
     """
-    copies, left_out = {}, []
-    for stream in film.streams:
-        if stream is video or stream.discard.name == "all":  # the text of an MP4's chapters, which come otherwise
-            continue
-        if stream.type != "video" and _holds(av, result.format.name, stream):
-            copies[stream] = result.add_stream_from_template(stream)
-        elif stream.type == "audio" and stream.codec_context:
-            warn(f"{source}: {target.suffix} doesn't hold sound as {stream.codec_context.name}: it becomes AAC")
-            # Of a layout that isn't said, the usual one.
-            layout = {1: "mono", 2: "stereo"}.get(stream.layout.nb_channels, stream.layout.name)
-            sound = {"layout": layout, "format": "fltp", "bit_rate": 128_000 * min(stream.layout.nb_channels, 2)}
-            copies[stream] = result.add_stream("aac", rate=stream.rate, **sound)
-        else:
-            codec = stream.codec_context and stream.codec_context.name
-            named = (stream.type, codec, stream.metadata.get("filename"), stream.metadata.get("language"))
-            left_out.append(" ".join(filter(None, named)) or "unknown stream")
-    if left_out:
-        better = ", .mkv might" if target.suffix.lower() != ".mkv" else ""
-        warn(f"{source}: {target.suffix} doesn't hold its {'; '.join(left_out)}{better}: left out")
-    return copies
+
+    def __init__(self, av: ModuleType, source: Path, target: Path, film: Any, result: Any, video: Any) -> None:
+        self.film, self.result, self.video = film, result, video
+        self.streams: dict[Any, Any] = {}
+        self.encoded: set[Any] = set()
+        # Packets that wait for the first picture, by which its encoder is set up.
+        self._waiting: list[Any] | None = []
+        left_out = []
+        for stream in film.streams:
+            if stream is video or stream.discard.name == "all":  # the text of an MP4's chapters, which come otherwise
+                continue
+            if stream.type != "video" and _holds(av, result.format.name, stream):
+                self.streams[stream] = result.add_stream_from_template(stream)
+            elif stream.type == "audio" and stream.codec_context:
+                warn(f"{source}: {target.suffix} doesn't hold sound as {stream.codec_context.name}: it becomes AAC")
+                self.streams[stream] = _add_aac(result, stream)
+                self.encoded.add(stream)
+            else:
+                left_out.append(_named(stream))
+        if left_out:
+            better = ", .mkv might" if target.suffix.lower() != ".mkv" else ""
+            warn(f"{source}: {target.suffix} doesn't hold its {'; '.join(left_out)}{better}: left out")
+
+    def frames(self) -> Iterator[Any]:
+        """Those of the video; the packets of the rest are written as they come."""
+        others = [stream for stream in self.streams if stream.type != "attachment"]
+        for packet in self.film.demux([self.video, *others]):
+            if packet.stream is self.video:
+                yield from packet.decode()
+            elif self._waiting is None:
+                self._write(packet)
+            else:
+                self._waiting.append(packet)
+
+    def release(self) -> None:
+        """Write the packets that have waited, and from now on each as it comes."""
+        waiting, self._waiting = self._waiting or [], None
+        for packet in waiting:
+            self._write(packet)
+
+    def finish(self) -> None:
+        for stream in self.encoded:
+            self.result.mux(self.streams[stream].encode(None))
+
+    def _write(self, packet: Any) -> None:
+        copy = self.streams[packet.stream]
+        if packet.stream in self.encoded:
+            for sound in packet.decode():
+                self.result.mux(copy.encode(sound))
+        elif packet.dts is not None:
+            packet.stream = copy
+            self.result.mux(packet)
+
+
+def _add_aac(result: Any, stream: Any) -> Any:
+    channels = stream.layout.nb_channels
+    # Of a layout that isn't said, the usual one.
+    layout = {1: "mono", 2: "stereo"}.get(channels, stream.layout.name)
+    bits = 128_000 * min(channels, 2)
+    return result.add_stream("aac", rate=stream.rate, layout=layout, format="fltp", bit_rate=bits)
+
+
+def _named(stream: Any) -> str:
+    """Such as "subtitle subrip fra" or "attachment font.ttf"."""
+    codec = stream.codec_context and stream.codec_context.name
+    parts = (stream.type, codec, stream.metadata.get("filename"), stream.metadata.get("language"))
+    return " ".join(filter(None, parts)) or "unknown stream"
 
 
 def _holds(av: ModuleType, container: str, stream: Any) -> bool:
@@ -192,12 +216,15 @@ def _tags(holder: Any) -> dict[str, str]:
     return {"title" if name.lower() == "name" else name: value for name, value in tags.items()}
 
 
-def _copy_tags(film: Any, result: Any) -> None:
+def _copy_tags(film: Any, result: Any, streams: dict[Any, Any]) -> None:
     tags = _tags(film)
     name = next((name for name in tags if name.lower() == "comment"), "comment")
     comment = tags.pop(name, "").removeprefix(MARK).strip()
     result.metadata.update(tags, comment=f"{MARK}\n{comment}" if comment else MARK)
     result.set_chapters(film.chapters())
+    for stream, copy in streams.items():
+        copy.metadata.update(_tags(stream))
+        copy.disposition = stream.disposition
 
 
 def _warn_of_missing(av: ModuleType, source: Path, written: Path, target: Path, expected: set[tuple[str, str]]) -> None:
