@@ -28,7 +28,7 @@ def test_any_factor(upscaler: Upscaler, shape: tuple[int, ...], scale: float) ->
     assert np.array_equal(result, expected)
 
 
-@pytest.mark.parametrize("scale", [2, 3.5, 4, 6])
+@pytest.mark.parametrize("scale", [0.5, 2, 3.5, 4, 6])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_texture_is_upscaled_as_if_it_went_on_for_ever(upscaler: Upscaler, channels: int, scale: float) -> None:
     """Turned round, it is the result turned round: no border is anywhere."""
@@ -39,7 +39,7 @@ def test_a_texture_is_upscaled_as_if_it_went_on_for_ever(upscaler: Upscaler, cha
     assert result.shape == (20 * scale, 16 * scale, channels)
     expected = np.roll(result, (round(4 * scale), round(6 * scale)), (0, 1))
     assert np.abs(rolled.astype(int) - expected).max() <= 1
-    assert np.abs(Enlarger(upscaler, scale)(image).astype(int) - result).max() > 10, "or the test is none"
+    assert np.abs(Enlarger(upscaler, scale)(image).astype(int) - result).max() > 5, "or the test is none"
 
 
 def test_a_texture_of_a_few_pixels(upscaler: Upscaler) -> None:

@@ -103,7 +103,7 @@ def test_strips_do_not_show(generator: Generator, astronaut: np.ndarray, strip_b
 def test_tiles_and_strips_are_those_of_the_device(generator: Generator) -> None:
     upscaler = Upscaler(generator, "cpu")
     assert (upscaler.tile, upscaler.strip_bytes) == (264, 30_000_000)
-    assert TILE.keys() == STRIP_BYTES.keys() == {"cpu", "cuda"}
+    assert TILE.keys() == STRIP_BYTES.keys() == {"cpu", "cuda", "mps"}
 
 
 def test_tiled_in_bf16_is_at_most_one_level_off(generator: Generator, astronaut: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """Any factor by a network and a resize; and textures that are laid side by side."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Enlarger(NamedTuple):
         if not all(map(_is_whole, sides)):
             raise UserError(f"--tileable: {sides[1]:g} x {sides[0]:g} are no whole pixels: take another --outscale")
         # As much as a pixel can depend on, the bicubic's share included.
-        margin = self.upscaler.generator.receptive_radius + 4
+        margin = self.upscaler.generator.receptive_radius + 2 + math.ceil(2 / min(self.scale, 1))
         # A margin of whole pixels after the resize, too, or its grid would be another.
         rows, columns = (
             next(n for n in range(margin, margin + side) if _is_whole(n * self.scale)) for side in image.shape[:2]
