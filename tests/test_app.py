@@ -1,11 +1,14 @@
 """The page to drop pictures on: what it does with a file, and the page itself in a real browser."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +90,22 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("temporary")
 
 
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("--host=no.such.host.invalid", "error: --host: expected an address or a name of this machine, found "),
+        ("--host=192.0.2.1", "error: --host: 192.0.2.1 is no address of this machine"),
+        ("--password", "error: --password: expected a word, found nothing"),
+    ],
+)
+def test_hosts_and_passwords_that_cannot_be(mistake: str, message: str) -> None:
+    finished = subprocess.run(
+        [sys.executable, "app.py", mistake], cwd=REPOSITORY, input="", capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stderr.count("\n")) == (2, 1)
+    assert finished.stderr.startswith(message)
+
+
 @pytest.mark.parametrize("mistake", ["--megapixels=nan", "--queue=0", "--port=65536", "--port=-1"])
 def test_mistakes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mistake: str) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", mistake])
@@ -103,7 +122,7 @@ def address(temporary: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     words = [sys.executable, "app.py", "--port", port, "--megapixels", "1", "--device", "cpu"]
-    environment = os.environ | {"TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1", "GRADIO_NUM_PORTS": "no number"}
     process = subprocess.Popen(words, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
@@ -114,6 +133,34 @@ def address(temporary: Path) -> Iterator[str]:
         assert not [path for path in temporary.rglob("*") if path.is_file()]
     finally:
         process.kill()
+
+
+def post(address: str, path: str, body: dict, **headers: str) -> int:
+    """The status of the answer."""
+    headers = {"Content-Type": "application/json"} | headers
+    request = urllib.request.Request(address + path, json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("session", ["{folder}", "{folder}/sub", ".", "..", "../../x", ""])
+def test_nobody_deletes_folders_through_the_page(address: str, temporary: Path, tmp_path: Path, session: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "mine.png").write_text("a photograph")
+    before = set(temporary.iterdir())
+    body = {"data": [], "session_hash": session.format(folder=tmp_path)}
+    assert post(address, "/gradio_api/run/leave", body) == 200
+    assert (tmp_path / "sub" / "mine.png").exists()
+    assert set(temporary.iterdir()) == before
+
+
+def test_other_web_pages_are_refused(address: str) -> None:
+    body = {"data": [], "session_hash": "x"}
+    assert post(address, "/gradio_api/run/leave", body, Host="evil.example") == 400
+    assert post(address, "/gradio_api/run/leave", body, Origin="http://evil.example") == 403
 
 
 def open_page(browser: Any, address: str, **screen: object) -> Any:

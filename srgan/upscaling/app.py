@@ -1,9 +1,9 @@
 """The page of `app.py` and `srgan app`: drop pictures on it, compare them with bicubic, download the results."""
 
 import argparse
+import getpass
 import os
-import shutil
-import signal
+import re
 import sys
 import tempfile
 import time
@@ -13,7 +13,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from srgan.common.errors import UserError, command
+from srgan.common.errors import UserError, command, warn
+from srgan.common.files import writing
 from srgan.common.images import image_size, write_image
 from srgan.common.precision import FORMATS
 from srgan.networks.interpolate import load_with_strength
@@ -21,6 +22,7 @@ from srgan.networks.released import released_weights
 from srgan.upscaling.choice import CLEAN, suited_weights
 from srgan.upscaling.comparison import compare_with_bicubic
 from srgan.upscaling.pictures import OPTIONS, TIFF, Picture, check_format, read_picture, write_picture
+from srgan.upscaling.serving import Gate, Sessions, Work, ended_at_once, listen, serve, temporary_folder
 from srgan.upscaling.upscaler import Upscaler
 
 # Uploads are deleted after an hour, results when the page is closed, and all of them when the program ends.
@@ -53,6 +55,13 @@ def app() -> None:
     parser = argparse.ArgumentParser(description=app.__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (%(default)s)")
     parser.add_argument("--port", type=int, default=7860, help="(%(default)s)")
+    parser.add_argument(
+        "--password",
+        nargs="?",
+        const="",
+        metavar="WORD",
+        help="let in only who knows it; asked for without WORD",
+    )
     parser.add_argument("--megapixels", type=float, default=16, help="the largest picture, upload (%(default)s)")
     parser.add_argument("--queue", type=int, default=8, help="how many may wait (%(default)s)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -60,26 +69,43 @@ def app() -> None:
     args = parser.parse_args()
     if not args.megapixels > 0 or args.queue < 1 or not 0 < args.port < 2**16:
         raise UserError("--megapixels takes more than 0, --queue takes 1 or more, --port takes 1 to 65535")
-    # A termination or a closed terminal, too, shall delete what users have sent; nohup keeps the page open.
-    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:  # Windows has no SIGHUP
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
-    with tempfile.TemporaryDirectory(prefix="srgan-") as folder:
-        # Gradio reads them when it is imported.
-        os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
-        page = build_page(Path(folder), args.device, args.precision, args.megapixels * 1e6)
+    password = args.password if args.password is None else args.password or ask_password()
+    with ended_at_once(), temporary_folder() as folder, listen(args.host, args.port) as listener:
+        # Gradio is told here alone: its settings in the environment could open folders or a tunnel to the internet.
+        for name in [name for name in os.environ if name.startswith("GRADIO_")]:
+            del os.environ[name]
+        os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
+        page = build_page(folder, args.device, args.precision, args.megapixels * 1e6)
         page.queue(max_size=args.queue, default_concurrency_limit=1)
-        try:
-            page.launch(
-                server_name=args.host,
-                server_port=args.port,
-                max_file_size="100mb",
-                footer_links=[],
-                css=STYLE,
-                head=PASTE,
-            )
-        except OSError as error:
-            raise UserError(f"--port: {args.port} is taken on {args.host}: choose another") from error
+        gate = Gate(as_asgi(page), args.host, listener, password)
+        if gate.is_open and password is None:
+            warn(f"anybody on the network can use the page at {gate.url}, without a password: --password asks for one")
+        print(f"the page: {gate.url} (Ctrl-C ends it)", flush=True)
+        serve(gate, listener)
+
+
+def ask_password() -> str:
+    """Read the password from the terminal, or from standard input.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        password = getpass.getpass("password for the page: ") if sys.stdin.isatty() else input()
+    except EOFError:
+        password = ""
+    if not password:
+        raise UserError("--password: expected a word, found nothing")
+    return password
+
+
+def as_asgi(page: Any) -> Any:
+    """Gradio's `Blocks` as an ASGI application."""
+    import fastapi
+    import gradio as gr
+
+    outer = fastapi.FastAPI(openapi_url=None)
+    return gr.mount_gradio_app(outer, page, path="/", css=STYLE, head=PASTE, max_file_size="100mb", show_error=False)
 
 
 def build_page(folder: Path, device: str, precision: str, most_pixels: float) -> Any:
@@ -97,7 +123,7 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
     if not weights:
         raise UserError("expected released weights, such as weights/srgan_x4.safetensors, found none")
     choices = [*([AUTOMATIC] if CLEAN in weights else []), *weights]
-    cancelled: set[str] = set()
+    sessions = Sessions(folder)
 
     @lru_cache(maxsize=2)
     def upscaler(name: str, strength: float) -> Upscaler:
@@ -110,17 +136,23 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
 
     def upscale(files: list[str] | None, name: str, strength: float, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         if not files:
-            raise gr.Error("Drop a picture first.", title="No picture")
+            raise gr.Error("Drop a picture first.", title="No picture", print_exception=False)
         if len(files) > MOST_PICTURES:
             gr.Warning(f"The first {MOST_PICTURES} of {len(files)} pictures are taken.", title="Left out")
-        session = str(request.session_hash)
-        forget(session)
-        cancelled.discard(session)
-        paths, results = [Path(file) for file in files[:MOST_PICTURES]], []
+        try:
+            with sessions.work(str(request.session_hash)) as work:
+                yield from upscale_files(files[:MOST_PICTURES], name, strength, work, progress)
+        except UserError as error:
+            raise gr.Error(shown(error), title="Not done", print_exception=False) from error
+
+    def upscale_files(
+        files: list[str], name: str, strength: float, work: Work, progress: gr.Progress
+    ) -> Iterator[list]:
+        paths, results = [Path(file) for file in files], []
         for i, path in enumerate(paths):
 
             def report(share: float, i: int = i, path: Path = path, started: float = time.monotonic()) -> None:
-                if session in cancelled:
+                if work.cancelled:
                     raise Cancelled
                 which = f" ({i + 1} of {len(paths)})" if len(paths) > 1 else ""
                 left = f", {(time.monotonic() - started) * (1 / share - 1):.0f} s left" if share else ""
@@ -129,24 +161,23 @@ def build_page(folder: Path, device: str, precision: str, most_pixels: float) ->
             try:
                 suited = suited_weights(path) if name == AUTOMATIC else name
                 network = upscaler(suited, strength if has_strength(suited) else 1)
-                results.append(upscale_file(network, path, folder / session, most_pixels, report))
+                results.append(upscale_file(network, path, work.folder, most_pixels, report))
                 yield list(results)
             except UserError as error:
-                message = escape(str(error).replace(str(path), path.name), quote=False)
-                gr.Warning(message, title="Left out", duration=None)
+                gr.Warning(shown(error), title="Left out", duration=None)
             except Cancelled:
                 break
         yield list(results)
 
-    def cancel(request: gr.Request) -> None:
-        cancelled.add(str(request.session_hash))
+    def shown(error: UserError) -> str:
+        """HTML that names files, and no folders of this machine."""
+        return escape(re.sub(rf"{re.escape(str(folder))}/([^/\s]+/)*", "", str(error)), quote=False)
 
-    def forget(session: str) -> None:
-        shutil.rmtree(folder / session, ignore_errors=True)
+    def cancel(request: gr.Request) -> None:
+        sessions.cancel(str(request.session_hash))
 
     def leave(request: gr.Request) -> None:
-        cancel(request)
-        forget(str(request.session_hash))
+        sessions.end(str(request.session_hash))
 
     with gr.Blocks(title="Upscale pictures", delete_cache=(CLEAN_EVERY, KEEP_FOR), analytics_enabled=False) as page:
         gr.Markdown(
@@ -209,8 +240,8 @@ def upscale_file(
             f"up to {most_pixels / 1e6:g} are taken here"
         )
     suffix = path.suffix.lower() if path.suffix.lower() in OPTIONS else ".png"
-    folder.mkdir(parents=True, exist_ok=True)
-    target = Path(tempfile.mkdtemp(dir=folder)) / f"{path.stem}_x{upscaler.scale}{suffix}"
+    with writing(folder):
+        target = Path(tempfile.mkdtemp(dir=folder)) / f"{path.stem}_x{upscaler.scale}{suffix}"
     source = read_picture(path, suffix in TIFF, most_pixels)
     check_format(target, source, upscaler.scale)
     frames = []
