@@ -21,7 +21,7 @@ from skimage import data
 
 from srgan.common.errors import UserError
 from srgan.networks.generator import Generator
-from srgan.upscaling.app import Cancelled, app, build_page, upscale_file
+from srgan.upscaling.app import AUTOMATIC, Cancelled, app, build_page, upscale_file
 from srgan.upscaling.upscaler import Upscaler
 
 DESCRIPTION = 0x010E
@@ -155,6 +155,21 @@ def test_nobody_deletes_folders_through_the_page(address: str, temporary: Path, 
     assert post(address, "/gradio_api/run/leave", body) == 200
     assert (tmp_path / "sub" / "mine.png").exists()
     assert set(temporary.iterdir()) == before
+
+
+def test_nobody_reads_files_through_the_page(address: str, temporary: Path, pictures: Path) -> None:
+    secret = pictures / "photo.jpg"
+    config = json.loads(urllib.request.urlopen(f"{address}/config").read())
+    (upscale,) = (entry["id"] for entry in config["dependencies"] if entry["api_name"] == "upscale")
+    file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    body = {"data": [[file], AUTOMATIC, 1], "fn_index": upscale, "session_hash": "reader"}
+    assert post(address, "/gradio_api/queue/join", body) == 200
+    told = urllib.request.urlopen(f"{address}/gradio_api/queue/data?session_hash=reader").read().decode()
+    assert '"success":false' in told
+    assert not [path for path in temporary.rglob("*") if path.stem.startswith("photo")]
+    for path in (secret, REPOSITORY / "README.md", "/etc/passwd"):
+        with pytest.raises(urllib.error.HTTPError, match=r"403|404"):
+            urllib.request.urlopen(f"{address}/gradio_api/file={path}")
 
 
 def test_other_web_pages_are_refused(address: str) -> None:

@@ -104,6 +104,8 @@ def as_asgi(page: Any) -> Any:
     import fastapi
     import gradio as gr
 
+    # As Gradio's own `launch` has them, without which it takes the name of any file of this machine for an upload.
+    page.has_launched = page.is_running = True
     outer = fastapi.FastAPI(openapi_url=None)
     return gr.mount_gradio_app(outer, page, path="/", css=STYLE, head=PASTE, max_file_size="100mb", show_error=False)
 
