@@ -1,5 +1,6 @@
 """Films: every picture upscaled at its time, the sound as it was."""
 
+import os
 import struct
 import sys
 from fractions import Fraction
@@ -23,9 +24,9 @@ av = pytest.importorskip("av", reason="needs PyAV (requirements-dev.txt)")
 TIMES = [0, 100, 180, 300, 420]  # ms, at no constant rate
 
 
-def write_film(path: Path) -> Path:
-    """Five pictures of 64 x 48, and 0.8 s of sound."""
-    with av.open(str(path), "w") as film:
+def write_film(path: Path, **options: str) -> Path:
+    """Five pictures of 64 x 48, and 0.8 s of sound; the options are those of the container."""
+    with av.open(str(path), "w", options=options) as film:
         video, sound = film.add_stream("libx264", rate=10, options={"crf": "10"}), film.add_stream("aac", rate=8000)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)
@@ -276,3 +277,32 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path: Path, monkeypatch: py
         monkeypatch.setitem(sys.modules, "av", missing_or_old)
         with pytest.raises(UserError, match=r'text\.mp4: films need PyAV 16 or newer: pip install "av>=16"'):
             upscale_film(tmp_path / "text.mp4", tmp_path / "b.mp4", lambda picture: picture)
+
+
+@pytest.mark.parametrize("share", [0.75, 0.5, 0.3])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.avi"])
+def test_a_film_that_is_cut_off_is_refused_before_the_work(tmp_path: Path, name: str, share: float) -> None:
+    if name == "a.avi":
+        with av.open(str(tmp_path / name), "w") as film:
+            video = film.add_stream("mpeg4", rate=10)
+            video.width, video.height = 64, 48
+            for _ in range(10):
+                film.mux(video.encode(av.VideoFrame.from_ndarray(data.astronaut()[:48, :64], "rgb24")))
+            film.mux(video.encode(None))
+    else:
+        write_film(tmp_path / name, **({} if name == "a.mkv" else {"movflags": "faststart"}))
+    content = (tmp_path / name).read_bytes()
+    upscale_film(tmp_path / name, tmp_path / "b.mkv", lambda picture: picture)
+    (tmp_path / name).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=rf"{name}: (expected .*: the file is cut off|can't be upscaled as a film)"):
+        upscale_film(tmp_path / name, tmp_path / "c.mkv", lambda picture: pytest.fail("begun"))
+    assert not (tmp_path / "c.mkv").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes of this kind")
+def test_a_pipe_is_no_film(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f.mp4")
+    with pytest.raises(UserError, match=r"f\.mp4: expected a film, found a folder or a device"):
+        upscale_film(tmp_path / "f.mp4", tmp_path / "b.mp4", lambda picture: pytest.fail("begun"))
+    os.mkfifo(tmp_path / "f_x4.mp4")
+    assert not is_film_result(tmp_path / "f_x4.mp4")

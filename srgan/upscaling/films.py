@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -61,10 +62,12 @@ def upscale_film(
         progress: wraps the frames, `total` being their number or None, as `tqdm` does.
 
     Raises:
-        UserError: PyAV is missing or too old, the film can't be read, has no pictures, or the result can't be written.
+        UserError: PyAV is missing or too old, the film can't be read, is cut off or has no pictures, or the result
+            can't be written.
     """
     av = _import_av(source)
     with whole_file(target) as part:
+        _check_whole(av, source)
         try:
             with _open(av, source) as film, av.open(str(part), "w") as result:
                 if not film.streams.video:
@@ -75,8 +78,35 @@ def upscale_film(
             raise UserError(f"{source}: can't be upscaled as a film: {describe(error)}") from error
 
 
+def _check_whole(av: ModuleType, source: Path) -> None:
+    """Whether a film's packets go as far as its header says, which takes seconds, and not the hours of the work."""
+    if source.exists() and not source.is_file():
+        raise UserError(f"{source}: expected a film, found a folder or a device")
+    with suppress(OSError), source.open("rb") as file:
+        # FFmpeg takes the length of an AVI from what there is of it.
+        kind, size = file.read(4), int.from_bytes(file.read(4), "little")
+        if kind == b"RIFF" and 8 + size > (found := source.stat().st_size):
+            raise UserError(f"{source}: expected {8 + size:,} bytes, found {found:,}: the file is cut off")
+    try:
+        with av.open(str(source)) as film:
+            expected = film.duration / av.time_base if film.duration else 0
+            start = (film.start_time or 0) / av.time_base
+            end = frame = 0.0
+            for packet in film.demux():
+                if packet.pts is not None:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
+                    frame = max(frame, float((packet.duration or 0) * packet.time_base))
+    except (av.FFmpegError, ValueError) as error:
+        raise UserError(f"{source}: can't be upscaled as a film: {describe(error)}") from error
+    # Headers are rounded, and the last pictures may be without a duration.
+    if expected - end > max(min(1, expected / 20), 2 * frame):
+        raise UserError(f"{source}: expected {expected:.1f} s of film, found {end:.1f} s: the file is cut off")
+
+
 def is_film_result(path: Path) -> bool:
     """Whether a film is one of our results, by its mark."""
+    if not path.is_file():
+        return False
     av = _import_av(path)
     try:
         with _open(av, path) as film:
