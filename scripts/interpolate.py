@@ -10,12 +10,13 @@ from pathlib import Path
 
 from srgan.common.errors import UserError, command
 from srgan.networks.interpolate import interpolate
-from srgan.networks.weights import load_generator, save_weights
+from srgan.networks.weights import find_weights, load_generator, save_weights
 
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Mix a generator trained on pixels with the GAN that came from it: less noise than one, crisper than the other."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("pixels", type=Path, metavar="PIXELS", help="weights or run folder of pretrain.py")
     parser.add_argument("gan", type=Path, metavar="GAN", help="weights or run folder of train.py, begun from PIXELS")
     parser.add_argument("alpha", type=float, metavar="ALPHA", help="the GAN's part, 0 to 1")
@@ -33,7 +34,7 @@ def mix(pixels: Path, gan: Path, alpha: float, out: Path) -> None:
     """
     if out.suffix != ".safetensors":
         raise UserError(f"OUT: expected a name that ends with .safetensors, found {out}")
-    if out.exists() and any(out.samefile(source) for source in (pixels, gan) if source.exists()):
+    if out.exists() and any(out.samefile(find_weights(source)) for source in (pixels, gan)):
         raise UserError(f"OUT: {out} is one of the two networks: take another name")
     mixed = interpolate(load_generator(pixels), load_generator(gan), alpha)
     save_weights(mixed, out, pixels=pixels.name, gan=gan.name, alpha=alpha)

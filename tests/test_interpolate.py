@@ -92,3 +92,21 @@ def test_released_weights_go_by_short_names(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path / "weights")
     with pytest.raises(UserError, match=r"sgran: expected a weights file, .* or one of srgan, srresnet"):
         find_weights(Path("sgran"))
+
+
+def test_nor_is_one_that_is_named_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(released, "PACKAGE", tmp_path / "srgan")
+    run = tmp_path / "runs" / "gan" / "weights" / "last.safetensors"
+    weights = [tmp_path / "weights" / f"{name}_x4.safetensors" for name in ("srgan", "srresnet")]
+    for path in (run, *weights):
+        save_weights(randomised(Generator(blocks=1, channels=4)), path)
+    before = {path: path.read_bytes() for path in (run, *weights)}
+    names = ("srgan", "srresnet_x4", "srgan_x4"), (weights[0], weights[1], weights[0])
+    for name, path in (*zip(*names, strict=True), (run.parents[1], run)):
+        for sources in ((Path(name), weights[1]), (weights[1], Path(name))):
+            with pytest.raises(UserError, match="is one of the two networks: take another name"):
+                mix(*sources, 0.5, path)
+    (tmp_path / "link.safetensors").symlink_to(run)
+    with pytest.raises(UserError, match="is one of the two networks"):
+        mix(run.parents[1], weights[1], 0.5, tmp_path / "link.safetensors")
+    assert {path: path.read_bytes() for path in before} == before

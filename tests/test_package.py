@@ -14,7 +14,7 @@ from conftest import REPOSITORY
 import scripts
 from srgan import __main__
 from srgan.__main__ import COMMANDS, main
-from srgan.common.errors import UserError, command
+from srgan.common.errors import UserError, command, warn
 from srgan.common.interrupts import end_at_ctrl_c
 from srgan.networks import released
 from srgan.networks.released import released_weights
@@ -86,3 +86,20 @@ def test_released_weights_are_found_in_a_clone_and_in_the_package(
     (tmp_path / "srgan" / "weights").mkdir(parents=True)
     (tmp_path / "srgan" / "weights" / "srgan_x4.safetensors").touch()
     assert released_weights()["srgan"] == tmp_path / "srgan" / "weights" / "srgan_x4.safetensors"
+
+
+def test_nothing_needs_a_docstring() -> None:
+    """`python -OO` has none: `__doc__` is None."""
+    for path in (*(REPOSITORY / "scripts").glob("*.py"), *(REPOSITORY / "srgan").rglob("*.py")):
+        assert not re.search(r"__doc__[.\[]", path.read_text(encoding="utf-8")), path
+
+
+def test_messages_are_printable(capsys: pytest.CaptureFixture) -> None:
+    @command
+    def fail() -> None:
+        warn("a\x1b[31mb")
+        raise UserError("c\x1b]0;d\x07\u202e\ud800\udce9\ne 日本")
+
+    with pytest.raises(SystemExit, match="2"):
+        fail()
+    assert capsys.readouterr().err == ("warning: a\\x1b[31mb\nerror: c\\x1b]0;d\\x07\\u202e\\ud800\\xe9 e 日本\n")

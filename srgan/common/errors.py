@@ -12,11 +12,19 @@ from tqdm import tqdm
 from srgan.common import parallel
 from srgan.common.home import expand_home
 from srgan.common.interrupts import end_at_ctrl_c, raise_at_ctrl_c
-from srgan.common.output import lost_output, unfailing_output
+from srgan.common.output import lost_output, printable, unfailing_output
 
 
 class UserError(Exception):
     """An error that only the user can fix; says what was expected, what was found, where, and what to do."""
+
+    exit_code = 2
+
+
+class NotFiniteError(UserError):
+    """A network whose output is no picture: NaN, infinite, or beyond all measure. No misuse, but nothing came of it."""
+
+    exit_code = 1
 
 
 class ImageError(UserError):
@@ -40,13 +48,13 @@ def error_context(what: str) -> Iterator[None]:
 
 def warn(message: str) -> None:
     """Print a warning on stderr without breaking a progress bar."""
-    tqdm.write(f"warning: {message}", file=sys.stderr)
+    tqdm.write(f"warning: {printable(message)}", file=sys.stderr)
 
 
 def command(main: Callable[[], int | None]) -> Callable[[], None]:
     """Turn `main` into the entry point of a script, also under torchrun; `~` in its arguments is the home folder.
 
-    Exit codes: what `main` returns (None: 0), 2 on a `UserError`, 130 on Ctrl-C. Of several processes, only the first
+    Exit codes: what `main` returns (None: 0), a `UserError`'s (2), 130 on Ctrl-C. Of several processes, only the first
     to fail prints its error. A standard output that fails (a full disk) is an error at the end, when the work is done;
     one whose reader has gone (`| head`) is none.
     """
@@ -63,7 +71,7 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
                 raise UserError(f"standard output can't be written: {describe(lost)}; all else is done")
             sys.exit(code or 0)
         except UserError as error:
-            _exit(f"error: {' '.join(str(error).splitlines())}", 2)
+            _exit(f"error: {printable(' '.join(str(error).splitlines()))}", error.exit_code)
         except KeyboardInterrupt:
             _exit("interrupted", 130)
         except Exception as error:

@@ -3,11 +3,12 @@
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from srgan.common.errors import UserError, describe
+from srgan.common.output import printable as printable
 
 
 @contextmanager
@@ -63,6 +64,29 @@ def walk(folder: Path) -> Iterator[Path]:
         yield Path(root)
 
 
+def keep_sources(targets: Iterable[Path], sources: Iterable[Path]) -> None:
+    """Refuse to write over what is read, under whatever name.
+
+    Args:
+        targets: files to be written, or folders to be moved as a whole.
+
+    Raises:
+        UserError: one of them is a source, or holds one, or can't be looked at.
+    """
+    sources = list(sources)
+    folders = {folder for source in sources for folder in source.resolve().parents}
+    read = {_identity(path): path for path in (*folders, *sources) if path.exists()}
+    for target in targets:
+        with writing(target):
+            if target.exists() and (source := read.get(_identity(target))):
+                raise UserError(f"{target}: expected a place for results, found {source}, which is read: take another")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
 def remove_leftovers(folder: Path, seconds: float = 0) -> None:
     """Delete the temporary files of killed processes: those not written to for some seconds."""
     for part in folder.glob(f".{'[0-9a-f]' * 12}.part*"):
@@ -70,11 +94,6 @@ def remove_leftovers(folder: Path, seconds: float = 0) -> None:
         with suppress(FileNotFoundError):
             if time.time() - part.stat().st_mtime >= seconds:
                 part.unlink()
-
-
-def printable(name: str | Path) -> str:
-    """A file name as text that any file or terminal takes; bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def sync(path: Path) -> None:

@@ -1,11 +1,30 @@
 """Printing that never ends a program: to streams that are closed or full, or whose reader or terminal is gone."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, TextIO
+
+# What moves the cursor, colours, retitles or turns around what a terminal shows, and bytes that are no text.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(name: str | Path) -> str:
+    """Names, and messages with names in them, as one line that any file or terminal takes.
+
+    Control characters, line ends among them, and bytes that are not UTF-8 are escaped.
+    """
+    return _UNPRINTABLE.sub(_escaped, str(name))
+
+
+def _escaped(match: re.Match) -> str:
+    code = ord(match[0])
+    # Python's own way to keep a byte of a file name that is no text.
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else match[0].encode("unicode_escape").decode()
 
 
 @contextmanager
