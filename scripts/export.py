@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from srgan.common.errors import UserError, command
 from srgan.common.files import whole_file
-from srgan.networks.architectures import Network
+from srgan.networks.architectures import Network, check_output
 from srgan.networks.foreign import SpandrelNetwork
-from srgan.networks.weights import load_network
+from srgan.networks.weights import find_weights, load_network
 
 # What the exported network may differ by, in [0, 1]: rounding in fp32; one level of 8 bits in fp16.
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 1 / 255}
@@ -32,7 +32,8 @@ Run = Callable[[Tensor], Tensor]
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Write a generator as ONNX (.onnx) or as a program of torch.export (.pt2), for images of any size."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights, checkpoint or run folder")
     parser.add_argument("out", type=Path, metavar="OUT", help="a file that ends with .onnx or .pt2")
     parser.add_argument("--fp16", action="store_true", help="weights, input and output in half precision")
@@ -64,7 +65,9 @@ def export(weights: Path, out: Path, dtype: torch.dtype = torch.float32) -> floa
         The largest difference from PyTorch's output in fp32, which is in [0, 1].
 
     Raises:
-        UserError: another suffix, no weights, a package is missing, or the exported network computes something else.
+        UserError: another suffix, no weights, `out` is the weights, a package is missing, or the exported network
+            computes something else.
+        NotFiniteError: the network gives no picture.
     """
     if out.suffix not in (".onnx", ".pt2"):
         raise UserError(f"OUT: expected a name that ends with .onnx or .pt2, found {out}")
@@ -73,6 +76,10 @@ def export(weights: Path, out: Path, dtype: torch.dtype = torch.float32) -> floa
         raise UserError(
             f"{weights}: expected a generator of this project or a published SRGAN, found one of spandrel's"
         )
+    if out.exists() and out.samefile(find_weights(weights)):
+        raise UserError(f"OUT: {out} is the network itself: take another name")
+    with torch.inference_mode():
+        check_output(network(torch.rand(1, 3, 16, 16)), weights)
     original, exported = UnitRange(network), UnitRange(network).to(dtype)
     facts = {
         "scale": str(network.scale),
@@ -85,7 +92,7 @@ def export(weights: Path, out: Path, dtype: torch.dtype = torch.float32) -> floa
         warnings.simplefilter("ignore")
         write(exported, part, dtype, facts)
         difference = largest_difference(original, read(part), dtype)
-        if difference > TOLERANCE[dtype]:
+        if not difference <= TOLERANCE[dtype]:
             raise UserError(f"{out}: not written: the exported network is {difference:.1e} of [0, 1] off PyTorch's")
     return difference
 
@@ -136,7 +143,8 @@ def optional(package: str) -> ModuleType:
 def largest_difference(original: Run, exported: Run, dtype: torch.dtype) -> float:
     """Between two networks, over images of odd sizes."""
     images = [torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)) for size in ODD_SIZES]
-    return max(float((exported(lr.to(dtype)) - original(lr)).abs().max()) for lr in images)
+    differences = [(exported(lr.to(dtype)) - original(lr)).abs().max() for lr in images]
+    return float(torch.stack(differences).max())  # NaN if one of them is
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import torch
 from conftest import REPOSITORY, randomised
 
 from scripts import export
-from srgan.common.errors import UserError
+from srgan.common.errors import NotFiniteError, UserError
 from srgan.networks.architectures import build
-from srgan.networks.weights import save_weights
+from srgan.networks.weights import load_network, save_weights
 
 
 @pytest.fixture
@@ -86,3 +86,31 @@ def test_torch_hub_from_a_clone(name: str) -> None:
     assert not network.training
     with torch.inference_mode():
         assert network(torch.rand(1, 3, 8, 9)).shape == (1, 3, 32, 36)
+
+
+def test_the_network_itself_is_not_overwritten(tmp_path: Path) -> None:
+    torch.save(build("SRResNet", blocks=1, channels=8).state_dict(), tmp_path / "x.pt2")
+    before = (tmp_path / "x.pt2").read_bytes()
+    with pytest.raises(UserError, match=r"OUT: .*x\.pt2 is the network itself: take another name"):
+        export.export(tmp_path / "x.pt2", tmp_path / "x.pt2")
+    assert (tmp_path / "x.pt2").read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "value"), [("body.0.bn1.running_var", -1), ("tail.weight", 1e30)])
+def test_a_network_that_gives_no_picture_is_not_written(tmp_path: Path, name: str, value: float) -> None:
+    network = randomised(build("SRResNet", blocks=1, channels=8))
+    network.state_dict()[name].fill_(value)
+    save_weights(network, tmp_path / "x.safetensors")
+    with pytest.raises(NotFiniteError, match=r"x\.safetensors: expected a picture, the network gives NaN"):
+        export.export(tmp_path / "x.safetensors", tmp_path / "x.pt2")
+    assert not (tmp_path / "x.pt2").exists()
+
+
+def test_a_difference_of_nan_is_no_small_one(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nan_for_the_last(lr: torch.Tensor) -> torch.Tensor:
+        sr = load_network(weights)(lr) / 2 + 0.5
+        return sr.clamp(0, 1) if lr.shape[2] > 1 else sr * torch.nan
+
+    monkeypatch.setattr(export, "read_program", lambda path: nan_for_the_last)
+    with pytest.raises(UserError, match="not written: the exported network is nan"):
+        export.export(weights, tmp_path / "x.pt2")

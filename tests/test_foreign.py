@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import BatchNorm2d, Conv2d, LeakyReLU, PixelShuffle, PReLU, Sequential
 from torchvision.transforms.functional import normalize
 
-from srgan.common.errors import UserError
-from srgan.networks.foreign import SpandrelNetwork
+from srgan.common.errors import NotFiniteError, UserError
+from srgan.networks.foreign import SpandrelNetwork, TanhNetwork
 from srgan.networks.generator import Generator
 from srgan.networks.weights import load_generator, load_network
 from srgan.upscaling.upscaler import Upscaler
@@ -302,3 +302,30 @@ def test_own_weights_need_no_spandrel(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(__import__("sys").modules, "spandrel", None)
     torch.save(Generator(blocks=1, channels=4).state_dict(), tmp_path / "x.pt")
     assert type(load_network(tmp_path / "x.pt")) is Generator
+
+
+@pytest.mark.parametrize(
+    ("make", "spoilt", "value"),
+    [(compact, "bias", 1e30), (esrgan, "bias", -1e38), (swinir, "conv_last.bias", 1e30), (swift, "running_var", -1)],
+)
+def test_networks_of_spandrel_that_give_no_picture(
+    make: Callable[[], nn.Module], spoilt: str, value: float, tmp_path: Path, astronaut: np.ndarray
+) -> None:
+    """Which spandrel would clip to black or white."""
+    pytest.importorskip("spandrel")
+    tensors = make().state_dict()
+    for name, tensor in tensors.items():
+        if name.endswith(spoilt):
+            tensor.fill_(value)
+    torch.save(tensors, tmp_path / "x.pth")
+    with pytest.raises(NotFiniteError, match=r"x\.pth: expected a picture, the network gives NaN, infinite"):
+        Upscaler(tmp_path / "x.pth", "cpu").upscale(astronaut[:24, :24])
+
+
+@pytest.mark.parametrize("value", [1e30, -1e38])
+def test_a_tanh_hides_no_failure(value: float, astronaut: np.ndarray) -> None:
+    generator = Generator(blocks=1, channels=4).eval()
+    generator.state_dict()["tail.bias"].fill_(value)
+    network = TanhNetwork(generator, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    with pytest.raises(NotFiniteError, match="TanhNetwork: expected a picture"):
+        Upscaler(network, "cpu").upscale(astronaut[:24, :24])

@@ -10,7 +10,7 @@ from conftest import REPOSITORY
 from PIL import Image
 from skimage import data
 
-from srgan.common.errors import UserError
+from srgan.common.errors import NotFiniteError, UserError
 from srgan.common.images import lr_tensor
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
@@ -280,3 +280,32 @@ def test_colours_hold(benchmarks: Path) -> None:
         lr = np.asarray(Image.open(path).convert("RGB"))
         difference = upscaler.upscale(lr).mean((0, 1)) - imresize(lr, 4).mean((0, 1))
         assert np.abs(difference).max() <= 1, f"{path.name}: {difference}"
+
+
+def spoilt(name: str, value: float, **shape: int) -> Generator:
+    generator = random_generator(blocks=2, channels=8, **shape)
+    with torch.no_grad():
+        generator.state_dict()[name].fill_(value)
+    return generator
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("body.0.bn1.running_var", -1),
+        ("body.1.bn2.running_mean", 1e30),
+        ("head.0.weight", 1e30),
+        ("tail.weight", 1e38),
+        ("tail.weight", 1e30),
+        ("tail.bias", -1e30),
+        ("body.0.bn1.weight", float("nan")),
+    ],
+)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_is_no_picture_is_an_error(
+    astronaut: np.ndarray, name: str, value: float, precision: str, channels: int
+) -> None:
+    image = np.dstack([astronaut[:20, :20], astronaut[:20, :20, :1]])[..., :channels]
+    with pytest.raises(NotFiniteError, match="expected a picture, the network gives NaN, infinite"):
+        Upscaler(spoilt(name, value), "cpu", precision).upscale(image)

@@ -2,8 +2,10 @@
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from srgan.common.errors import NotFiniteError
 from srgan.networks.generator import Generator
 from srgan.networks.msrresnet import MSRResNet
 
@@ -62,3 +64,25 @@ def describe_network(network: TrainableNetwork) -> dict[str, str | int]:
     """The arguments with which `build` creates an untrained network of the same architecture and size."""
     names = {kind: name for name, kind in ARCHITECTURES.items()}
     return {"architecture": names[type(network)], **network.arguments}
+
+
+# What an output, nominally in [-1, 1], can't reach but by the weights of a training that failed.
+MOST = 1e6
+
+
+def measured(image: Tensor) -> Tensor:
+    """NaN in place of what is infinite or beyond all measure, which clipping or tanh would hide; fp32, any shape."""
+    return torch.where(image.abs() <= MOST, image, torch.nan)
+
+
+def check_output(image: Tensor, weights: object, advice: str = "") -> None:
+    """Whether a network's output, of any shape, is a picture.
+
+    Raises:
+        NotFiniteError: it holds NaN, infinite values, or some beyond all measure.
+    """
+    if not image.abs().amax() <= MOST:  # nor if that is NaN
+        raise NotFiniteError(
+            f"{weights}: expected a picture, the network gives NaN, infinite values or some beyond all measure: its "
+            f"weights are those of a training that failed{advice}"
+        )

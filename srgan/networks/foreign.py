@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from srgan.common.errors import UserError, describe, warn
-from srgan.networks.architectures import Network
+from srgan.networks.architectures import Network, measured
 
 if TYPE_CHECKING:
     import spandrel
@@ -37,7 +37,7 @@ class TanhNetwork(nn.Module):
         return self.network.features((lr - self.mean) / self.std)
 
     def reconstruct(self, features: Tensor) -> Tensor:
-        return self.network.reconstruct(features).float().tanh()
+        return measured(self.network.reconstruct(features).float()).tanh()
 
     def for_inference(self) -> "TanhNetwork":
         return TanhNetwork(self.network.for_inference(), *self.normalisation)
@@ -57,6 +57,8 @@ class SpandrelNetwork(nn.Module):
         self.has_attention = any(isinstance(module, (nn.Linear, nn.LayerNorm)) for module in self.model.modules())
         self.scale = descriptor.scale
         self.receptive_radius = self.upsample_radius = overlap
+        # A call also clips the result.
+        self.model.register_forward_hook(lambda model, images, result: measured(result))
 
     def forward(self, lr: Tensor) -> Tensor:
         return self.reconstruct(self.features(lr))

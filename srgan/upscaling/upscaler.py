@@ -14,7 +14,7 @@ from torch import Tensor
 from srgan.common.errors import UserError
 from srgan.common.images import colour_profile, lr_tensor, to_8bit, to_array, to_levels
 from srgan.common.precision import Precision, select_device
-from srgan.networks.architectures import Network
+from srgan.networks.architectures import Network, check_output
 from srgan.networks.foreign import OVERLAP
 from srgan.networks.weights import load_network
 
@@ -72,6 +72,7 @@ class Upscaler:
         if overlap < 0:
             raise UserError(f"expected an overlap of at least 0 pixels, found {overlap}")
         generator = load_network(Path(weights), overlap) if isinstance(weights, str | Path) else weights
+        self.name = weights if isinstance(weights, str | Path) else type(weights).__name__
         self.device = select_device(device)
         self.precision = Precision(precision, self.device)
         self.generator = generator.for_inference().to(self.device)
@@ -95,6 +96,7 @@ class Upscaler:
             TypeError: neither of these, or another type of values.
             ValueError: another shape, an empty image, or a Pillow image of 32 bits a value.
             UserError: no memory even for the smallest tile.
+            NotFiniteError: the network gives no picture.
         """
         if isinstance(image, Image.Image):
             array = to_array(image)
@@ -160,6 +162,7 @@ class Upscaler:
         sr = self._forward(
             rgb.contiguous(memory_format=torch.channels_last), (row.keep, column.keep), deep=window.dtype == np.uint16
         )
+        check_output(sr, self.name, "" if self.precision.dtype is torch.float32 else ", or need --precision fp32")
         if channels < 3:
             # BT.601's luma: the network's grey may be tinged.
             sr = (sr * sr.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
