@@ -322,3 +322,12 @@ def test_no_weights(tmp_path: Path) -> None:
         load_generator(tmp_path / "none.safetensors")
     with pytest.raises(UserError, match="expected a file of tensors, found a folder"):
         read_tensor_file(tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "net."])
+def test_two_tensors_of_one_name_are_named(tmp_path: Path, prefix: str) -> None:
+    tensors = Generator(blocks=1, channels=4).state_dict()
+    tensors[f"{prefix}head.0.weight"] = torch.zeros_like(tensors["head.0.weight"])
+    torch.save(tensors, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=rf"x\.pt: head\.0\.weight and {prefix}head\.0\.weight are two tensors of one"):
+        load_generator(tmp_path / "x.pt")

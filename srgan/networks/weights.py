@@ -2,6 +2,7 @@
 
 import re
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import safetensors.torch
@@ -62,12 +63,13 @@ def load_network(path: Path, overlap: int = OVERLAP) -> Network:
     """
     path = find_weights(path)
     tensors, metadata = read_tensor_file(path)
-    tensors = {re.sub(r"^((module|_orig_mod)\.)+", "", name): tensor for name, tensor in tensors.items()}
+    with error_context(str(path)):
+        tensors = _renamed(tensors, lambda name: re.sub(r"^((module|_orig_mod)\.)+", "", name))
+        # sgrvinod's SRGAN wraps SRResNet in a module of this name.
+        bare = _renamed(tensors, lambda name: name.removeprefix("net."))
     if "architecture" in metadata:
         with error_context(str(path)):
             return _load("this project", tensors, *_read_architecture(metadata))
-    # sgrvinod's SRGAN wraps SRResNet in a module of this name.
-    bare = {name.removeprefix("net."): tensor for name, tensor in tensors.items()}
     published = recognise(bare)
     if published:
         with error_context(str(path)):
@@ -79,6 +81,15 @@ def load_network(path: Path, overlap: int = OVERLAP) -> Network:
         with error_context(str(path)):
             return _load("this project", tensors, "SRResNet", _guess_arguments(tensors))
     return load_with_spandrel(path, tensors, overlap)
+
+
+def _renamed(tensors: dict[str, Tensor], rename: Callable[[str], str]) -> dict[str, Tensor]:
+    """The tensors under other names, each of which can be that of one only."""
+    renamed: dict[str, str] = {}
+    for name in tensors:
+        if (other := renamed.setdefault(rename(name), name)) != name:
+            raise UserError(f"{other} and {name} are two tensors of one name: which one is meant?")
+    return {name: tensors[original] for name, original in renamed.items()}
 
 
 def _load(project: str, tensors: dict[str, Tensor], architecture: str, arguments: dict[str, int]) -> Network:
