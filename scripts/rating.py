@@ -11,6 +11,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
@@ -24,10 +25,12 @@ from tqdm import tqdm
 from srgan.common.errors import UserError, command, warn
 from srgan.common.files import whole_file
 from srgan.common.images import read_rgb
+from srgan.common.output import printable
 from srgan.data.pairs import ImagePair, find_pairs
 from srgan.evaluation import rating
 from srgan.evaluation.answers import read_answers, read_key
 from srgan.evaluation.evaluate import load_benchmarks, nearest
+from srgan.evaluation.report import write_csv
 
 PAGE = Path(__file__).with_suffix(".html")
 # Raters are calibrated on images that aren't rated; the paper's are 20 of the BSD300 training set.
@@ -36,7 +39,7 @@ LARGE_PAGE = 200e6
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=main.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
     make = commands.add_parser("make", help="write the page that raters open, and the key that stays with you")
@@ -62,6 +65,7 @@ def arguments() -> argparse.Namespace:
 
 @command
 def main() -> None:
+    """The opinion test of the SRGAN paper (section 3.3): a page for raters, and the statistics of what they answer."""
     args = arguments()
     make(args) if args.command == "make" else score(args)
 
@@ -216,8 +220,7 @@ def score(args: argparse.Namespace) -> None:
                  "apart: a repeated picture's second answer beside its first. Krippendorff's alpha of all raters: "
                  f"{cell(rating.krippendorff_alpha(first))}."]  # fmt: skip
     for name, table in (("answers", answers), ("scores", scores), ("tests", tests), ("raters", raters)):
-        with whole_file(out / f"{name}.csv") as part:
-            table.to_csv(part, index=False, float_format="%.6g")
+        write_csv(out / f"{name}.csv", table, "%.6g")
     with whole_file(out / "summary.md") as part:
         part.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     print("\n\n".join(sections))
@@ -247,7 +250,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 def cell(value: object) -> str:
     if not isinstance(value, float):
-        return str(value)
+        return re.sub(r"([|<])", r"\\\1", printable(str(value)))
     return "–" if value != value else f"{value:.2g}" if 1e-9 < abs(value) < 0.1 else f"{value:.2f}"
 
 

@@ -1,6 +1,8 @@
 """Rating files: damaged, partial and doubled ones are named, and nothing that can be read is lost."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -137,3 +139,49 @@ def test_what_is_no_key_is_named(tmp_path: Path, content: str) -> None:
         read_key(tmp_path / "key.json")
     with pytest.raises(UserError, match="can't be read"):
         read_key(tmp_path / "none.json")
+
+
+HOSTILE_FILES = {
+    "deep.json": "[" * 100_000,
+    "deeper.json": '[{"study": ' + "[" * 900 + "]" * 900 + "}]",
+    "digits.json": '[{"trial": ' + "9" * 5000 + "}]",
+    "surrogate.json": json.dumps(rows(rater="\ud800").to_dict("records")),
+    "nested.json": json.dumps([rows().to_dict("records")[0] | {"shown": ["i1"], "rater": {"a": 1}}]),
+    "numbers.json": json.dumps([rows().to_dict("records")[0] | {"shown": 5, "session": 1.5, "time": True}]),
+    "nan.json": '[{"seconds": NaN, "trial": Infinity}]',
+    "digits.csv": rows().assign(trial="9" * 5000).to_csv(index=False),
+    "huge.csv": rows().assign(seconds="9" * 400).to_csv(index=False),
+    "null.csv": rows(rater="a\0b").to_csv(index=False),
+    "field.csv": rows(rater="x" * 200_000).to_csv(index=False),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_FILES)
+def test_no_file_of_a_rater_ends_it_for_the_others(tmp_path: Path, capsys: pytest.CaptureFixture, name: str) -> None:
+    (tmp_path / name).write_text(HOSTILE_FILES[name], encoding="utf-8")
+    rows("Ben", "good", answers="222").to_csv(tmp_path / "good.csv", index=False)
+    answers = read_answers([tmp_path / name, tmp_path / "good.csv"], KEY)
+    assert list(answers[answers["rater"] == "Ben"]["rating"]) == [2, 2, 2]
+    answers.to_csv(tmp_path / "answers.csv", index=False)
+    assert answers["rater"].map(len).max() <= 210
+    assert all(len(line) < 1000 for line in capsys.readouterr().err.splitlines())
+
+
+def test_names_of_raters_are_printable(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    answers = read(tmp_path, rows(rater="\x1b]0;mine\x07\u202e", answers="12"))
+    assert set(answers["rater"]) == {"\\x1b]0;mine\\x07\\u202e"}
+    assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes of this kind")
+def test_a_pipe_is_no_file_of_answers(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    rows().to_csv(tmp_path / "good.csv", index=False)
+    assert len(read_answers([tmp_path / "pipe.csv", tmp_path / "good.csv"], KEY)) == 3
+    assert "pipe.csv: left out: expected a file, found a folder or a device" in capsys.readouterr().err
+
+
+def test_a_deeply_nested_key_is_none(tmp_path: Path) -> None:
+    (tmp_path / "key.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(UserError, match="expected the key"):
+        read_key(tmp_path / "key.json")

@@ -1,6 +1,7 @@
 """What raters answered: the files that the rating page saves, checked and joined with the key."""
 
 import csv
+import io
 import json
 import re
 from collections import defaultdict
@@ -11,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from srgan.common.errors import UserError, describe, warn
+from srgan.common.output import printable
 
 COLUMNS = ("study", "session", "rater", "trial", "trials", "shown", "answer", "seconds", "time")
+LONGEST = 200  # characters of a cell; what the page writes has fewer
 
 
 def read_key(path: Path) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def read_key(path: Path) -> dict[str, Any]:
         key = json.loads(path.read_text(encoding="utf-8"))
         if key["mode"] in ("rating", "preference") and key["study"] and key["items"]:
             return key
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         pass
     except OSError as error:
         raise UserError(f"{path}: can't be read: {describe(error)}; `make` wrote the key beside the page") from error
@@ -50,7 +53,7 @@ def read_answers(files: Sequence[Path], key: dict[str, Any]) -> pd.DataFrame:
     for path in files:
         try:
             rows = _rows(path)
-        except (OSError, ValueError, csv.Error) as error:
+        except (OSError, ValueError, RecursionError, csv.Error) as error:
             warn(f"{path}: left out: {describe(error)}")
             continue
         problems = defaultdict(list)
@@ -68,46 +71,54 @@ def read_answers(files: Sequence[Path], key: dict[str, Any]) -> pd.DataFrame:
     return _joined(pd.DataFrame(answers))
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """(line or, in JSON, number of the answer, answer).
 
     Raises:
         OSError, ValueError, csv.Error: it can't be read, or isn't what the page saves.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError("expected a file, found a folder or a device")
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() == ".json":
         rows = json.loads(text)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise ValueError("expected a list of answers")
-        return list(enumerate(rows, start=1))
-    reader = csv.DictReader(text.splitlines())
+        return [(number, _as_text(row)) for number, row in enumerate(rows, start=1)]
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
         raise ValueError(f"expected the columns of the rating page's CSV, missing: {', '.join(missing)}")
-    return [(reader.line_num, row) for row in reader]
+    return [(reader.line_num, _as_text(row)) for row in reader]
 
 
-def _problem(row: dict[str, Any], key: dict[str, Any]) -> str | None:
+def _as_text(row: dict[str, Any]) -> dict[str, str]:
+    """The columns of an answer as one line each; empty what is missing, or neither text nor a number."""
+    values = {name: row.get(name) for name in COLUMNS}
+    return {name: printable(str(v))[:LONGEST] if isinstance(v, str | int | float) else "" for name, v in values.items()}
+
+
+def _problem(row: dict[str, str], key: dict[str, Any]) -> str | None:
     """What is wrong with an answer."""
-    if any(row.get(name) in (None, "") for name in COLUMNS):
+    if not all(row.values()):
         return "cut off or incomplete"
     if row["study"] != key["study"]:
         return f"of another test, {row['study']}; the key is that of {key['study']}"
     pair = key["mode"] == "preference"
-    shown = str(row["shown"]).split()
+    shown = row["shown"].split()
     if len(shown) != 1 + pair or not all(item in key["items"] for item in shown):
         return f"shown: expected {1 + pair} of the test's pictures, found {row['shown']}"
-    if str(row["answer"]) not in (("A", "B") if pair else ("1", "2", "3", "4", "5")):
+    if row["answer"] not in (("A", "B") if pair else ("1", "2", "3", "4", "5")):
         return f"answer: expected {'A or B' if pair else '1 to 5'}, found {row['answer']}"
-    if not re.fullmatch(r"\d+ \d+ \d+(\.\d+)?", "{trial} {trials} {seconds}".format(**row)):
+    if not re.fullmatch(r"\d{1,9} \d{1,9} \d{1,9}(\.\d+)?", "{trial} {trials} {seconds}".format(**row)):
         return "trial, trials and seconds: expected numbers"
     return None
 
 
-def _about(row: dict[str, Any], key: dict[str, Any]) -> dict[str, Any]:
+def _about(row: dict[str, str], key: dict[str, Any]) -> dict[str, Any]:
     """A sound answer, with what it is about in place of the pictures' ids."""
-    shown, answer = row["shown"].split(), str(row["answer"])
+    shown, answer = row["shown"].split(), row["answer"]
     (method, benchmark, image), *_ = (key["items"][item] for item in shown)
-    known = {name: str(row[name]) for name in ("session", "rater", "time")}
+    known = {name: row[name] for name in ("session", "rater", "time")}
     known |= {"trial": int(row["trial"]), "trials": int(row["trials"]), "seconds": float(row["seconds"])}
     known |= {"picture": " ".join(sorted(shown)), "benchmark": benchmark, "image": image}
     if key["mode"] == "rating":

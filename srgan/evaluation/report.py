@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +12,7 @@ from srgan.common.files import whole_file, writing
 from srgan.evaluation.metrics import Metric, Protocol, score_texts
 
 TABLES = ("metrics.csv", "summary.csv", "summary.md")
+FORMULA = tuple("=+-@＝＋－＠")  # the latter as Chinese and Japanese keyboards write them
 
 
 def set_earlier_aside(out: Path) -> Path | None:
@@ -17,13 +20,40 @@ def set_earlier_aside(out: Path) -> Path | None:
     metrics = out / "metrics.csv"
     if not metrics.exists():
         return None
-    earlier = out / "earlier" / time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(metrics.stat().st_mtime))
-    with writing(earlier):
-        earlier.mkdir(parents=True, exist_ok=True)
+    name = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(metrics.stat().st_mtime))
+    with writing(out / "earlier"):
+        earlier = _new_folder(out / "earlier" / name)
         for name in (*TABLES, "charts"):
             if (out / name).exists():
                 (out / name).replace(earlier / name)
     return earlier
+
+
+def _new_folder(path: Path) -> Path:
+    """Make the folder, as `path-2` and so on where it is there already."""
+    for number in count(1):
+        folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise AssertionError
+
+
+def write_csv(path: Path, table: pd.DataFrame, digits: str) -> None:
+    """Write a table as CSV; text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    Args:
+        digits: the format of numbers, such as "%.6f".
+
+    Raises:
+        UserError: it can't be written.
+    """
+    with whole_file(path) as part:
+        table.map(_no_formula).to_csv(part, index=False, float_format=digits)
+
+
+def _no_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(FORMULA) else value
 
 
 def write_tables(scores: pd.DataFrame, asked: Collection[str], protocol: Protocol, out: Path) -> str:
@@ -42,8 +72,7 @@ def write_tables(scores: pd.DataFrame, asked: Collection[str], protocol: Protoco
         table = table[table["method"].isin(asked)]
         if len(asked) == 1:
             table = table.drop(columns="method")
-        with whole_file(out / name) as part:
-            table.to_csv(part, index=False, float_format="%.6f")
+        write_csv(out / name, table, "%.6f")
     with whole_file(out / "summary.md") as part:
         part.write_text(text, encoding="utf-8")
     return text
