@@ -1,5 +1,6 @@
 """`srgan COMMAND`, or `python -m srgan COMMAND`: what the root scripts of a clone do, for an installed package."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -17,6 +18,7 @@ COMMANDS = {
 def run(name: str) -> None:
     """Import a command, which takes seconds, and run it."""
     end_at_ctrl_c()
+    os.environ["MPLBACKEND"] = "agg"  # charts go into files; a notebook sets one that is there in the notebook alone
     getattr(import_module(COMMANDS[name][0]), name)()
 
 

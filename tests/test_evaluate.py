@@ -1,5 +1,6 @@
 """Pairs of benchmark folders, methods by name, and their scores."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -242,3 +243,27 @@ def test_grey_files_are_upscaled_as_grey(tmp_path: Path, astronaut: np.ndarray) 
     assert shapes == [(16, 16, 3), (16, 16)]
     assert colour.sr.shape == grey.sr.shape == (64, 64, 3)
     assert (grey.sr.max(axis=2) == grey.sr.min(axis=2)).all()
+
+
+@pytest.mark.parametrize("path", ["..", ".", "../..", "sub/..", "sub/../..", "/", "/..", "...", "sub/..."])
+def test_names_are_no_ways_to_other_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    (tmp_path / "sub" / "...").mkdir(parents=True)
+    (tmp_path / "...").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (name,) = distinct_names([Path(path)])
+    assert re.fullmatch(r"[\w.+-]+", name)
+    assert name.strip(".")
+
+
+def test_a_dataset_is_never_named_as_the_chart_of_all(photographs: Path, tmp_path: Path) -> None:
+    shutil.copytree(photographs, tmp_path / "perception-distortion")
+    assert list(load_benchmarks([tmp_path / "perception-distortion"], 4)) == [f"{tmp_path.name}-perception-distortion"]
+
+
+def test_interpolations_take_no_others_name(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.safetensors" for name in ("a", "b", "b-0.5")]
+    for path in paths:
+        save_weights(Generator(blocks=1, channels=4), path)
+    for weights, strengths in ((paths, [0.5]), (paths[:2], [0.25, 0.2500000001])):
+        with pytest.raises(UserError, match="interpolations need names of their own"):
+            load_methods([str(path) for path in weights], strengths=strengths)

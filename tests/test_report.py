@@ -1,14 +1,17 @@
 """What a benchmark run leaves behind: tables, charts, pictures and strips."""
 
 import os
+import re
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import sharpened
+from matplotlib import rc_context
 
 from srgan.common.errors import UserError
 from srgan.common.images import read_rgb, write_image
@@ -190,3 +193,67 @@ def test_perception_is_drawn_against_distortion_where_both_were_measured(scores:
     assert plain.shape == joined.shape
     assert plain.shape[1] > 2 * plain.shape[0]
     assert 100 < (plain != joined).any(axis=2).sum() < 0.05 * plain[..., 0].size
+
+
+NAMES = [
+    "$a_b_c$",
+    "$\\frac$",
+    "日本語",
+    "new\nline",
+    "tab\tname",
+    "red\x1b[31m",
+    "\u202egnp",
+    "=cmd|' /C calc'!A0",
+    "-1",
+]
+
+
+def test_any_name_of_an_image_goes_through(photographs: Path, tmp_path: Path) -> None:
+    for name in [*NAMES, os.fsdecode(b"caf\xe9")]:
+        shutil.copy(photographs / "coffee.png", tmp_path / f"{name.replace('/', '∕')}.png")
+    out = tmp_path / "out"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = run_benchmarks({"bicubic": bicubic(4)}, {"A": find_pairs(tmp_path, 4)}, 4, Protocol(4), out)
+        table = pd.DataFrame(scores)
+        write_tables(table, ["bicubic"], Protocol(4), out)
+        draw_charts(table, METRICS, out)
+    assert len(list((out / "images" / "bicubic" / "A").iterdir())) == len(list((out / "strips" / "A").iterdir())) == 10
+    written = (out / "metrics.csv").read_text(encoding="utf-8")
+    assert written.count("\n") == 11
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", written)
+    for text in (",日本語,", ",new\\nline,", ",red\\x1b[31m,", ",'=cmd", ",'-1,", ",\\u202egnp,"):
+        assert text in written
+
+
+@pytest.mark.parametrize("name", ["$a_b$", "日本語"])
+def test_any_name_of_a_dataset_or_method_goes_through(scores: pd.DataFrame, tmp_path: Path, name: str) -> None:
+    scores = scores.assign(dataset=name, lpips=0.5).replace("sharp", name)
+    metrics = METRICS | {"lpips": Metric("LPIPS", lambda a, b: 0.0, "", higher_is_better=False)}
+    with warnings.catch_warnings(), rc_context({"text.usetex": True}):
+        warnings.simplefilter("error")
+        draw_charts(scores, metrics, tmp_path)
+        draw_tradeoff(scores, metrics, tmp_path, ["bicubic", name])
+    assert len(list((tmp_path / "charts").iterdir())) == 2
+
+
+def test_tables_of_one_second_are_all_kept(scores: pd.DataFrame, tmp_path: Path) -> None:
+    for i in range(4):
+        write_tables(scores, ["sharp"], Protocol(4), tmp_path)
+        (tmp_path / "summary.md").write_text(f"run {i}")
+        os.utime(tmp_path / "metrics.csv", (10**9, 10**9))
+        set_earlier_aside(tmp_path)
+    kept = sorted((tmp_path / "earlier").iterdir())
+    assert [path.name[19:] for path in kept] == ["", "-2", "-3", "-4"]
+    assert [(path / "summary.md").read_text() for path in kept] == ["run 0", "run 1", "run 2", "run 3"]
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_results_are_never_written_over_what_is_read(photographs: Path, tmp_path: Path, link: Callable) -> None:
+    target = tmp_path / "images" / "bicubic" / "A" / "coffee.png"
+    target.parent.mkdir(parents=True)
+    shutil.copytree(photographs, tmp_path / "A")
+    link(tmp_path / "A" / "coffee.png", target)
+    with pytest.raises(UserError, match=r"coffee\.png: expected a place for results, found .*A/coffee\.png, which is"):
+        run_benchmarks({"bicubic": bicubic(4)}, {"A": find_pairs(tmp_path / "A", 4)}, 4, Protocol(4), tmp_path)
+    assert not (tmp_path / "strips").exists()

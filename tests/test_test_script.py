@@ -1,10 +1,13 @@
 """`test.py` run as a user runs it."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from conftest import REPOSITORY
 
 from srgan.networks.generator import Generator
@@ -45,3 +48,40 @@ def test_a_missing_partner_is_one_line_and_exit_code_2(photographs: Path, tmp_pa
     assert "coffee.png" in finished.stderr
     assert finished.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "out"), [("..", "../.."), (".", ".."), ("strips/A", "."), ("images/bicubic/A", "."), ("charts", ".")]
+)
+def test_no_photograph_is_written_over(photographs: Path, tmp_path: Path, data: str, out: str) -> None:
+    """From a folder in which the results' own names, and `..`, lead to the photographs."""
+    here = tmp_path / "A" / "here"
+    for folder in (here.parent, here, here / "strips" / "A", here / "images" / "bicubic" / "A", here / "charts"):
+        shutil.copytree(photographs, folder, dirs_exist_ok=True)
+    (here / "metrics.csv").write_text("of an earlier run")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    command = [sys.executable, REPOSITORY / "test.py", "--weights", "bicubic", "--data", data, "--out", out]
+    finished = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    assert {path: path.read_bytes() for path in before} == before
+    if finished.returncode:
+        assert (finished.returncode, finished.stderr.count("\n")) == (2, 1), finished.stderr
+        assert "which is read: take another" in finished.stderr
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
+def test_a_notebooks_backend_draws_no_charts(photographs: Path, tmp_path: Path, backend: str) -> None:
+    command = [sys.executable, "test.py", "--weights", "bicubic", "--data", photographs, "--out", tmp_path]
+    environment = os.environ | {"MPLBACKEND": backend}
+    finished = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (tmp_path / "charts" / f"{photographs.name}.png").exists()
+
+
+def test_weights_that_give_no_picture_are_one_line(photographs: Path, tmp_path: Path) -> None:
+    generator = Generator(blocks=1, channels=4)
+    generator.body[0].bn1.running_var.fill_(-1)
+    save_weights(generator, tmp_path / "failed.safetensors")
+    finished = run("--weights", tmp_path / "failed.safetensors", "--data", photographs, "--out", tmp_path / "out")
+    assert (finished.returncode, finished.stderr.count("\n")) == (1, 1)
+    assert "failed.safetensors: expected a picture, the network gives NaN" in finished.stderr
+    assert not (tmp_path / "out" / "metrics.csv").exists()

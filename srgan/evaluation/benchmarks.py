@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from srgan.common import parallel
 from srgan.common.errors import ImageError, UserError, warn
-from srgan.common.files import printable
+from srgan.common.files import keep_sources
 from srgan.common.images import write_image
 from srgan.data.pairs import ImagePair
 from srgan.evaluation.evaluate import Method, score_pair, upscale_pair
@@ -47,8 +47,10 @@ def run_benchmarks(
         One row per image and method: "method", "dataset", "image" and each metric's score.
 
     Raises:
-        UserError: an image can't be read, scored or written, or none is left.
+        UserError: an image can't be read, scored or written, one would be written over another that is read, or none
+            is left.
     """
+    _keep_what_is_read(methods, benchmarks, out)
     rows: list[dict] = []
     pairs = [(dataset, i, pair) for dataset, found in benchmarks.items() for i, pair in enumerate(found)]
     progress = tqdm(parallel.shard(pairs), unit="image", disable=None)
@@ -64,11 +66,11 @@ def run_benchmarks(
         images |= upscale_pair(others, pair, lr, hr)
         results = score_pair({name: images[name] for name in methods}, pair, lr, hr, protocol)
         for method, result in results.items():
-            _write(out / "images" / method / dataset / f"{pair.name}.png", result.sr)
+            _write(_image_path(out, method, dataset, pair), result.sr)
         if strips is None or i < strips:
-            _write(out / "strips" / dataset / f"{pair.name}.png", draw_strip(results, scale, protocol.metrics))
+            _write(_strip_path(out, dataset, pair), draw_strip(results, scale, protocol.metrics))
         return [
-            {"method": method, "dataset": dataset, "image": printable(pair.name), **result.scores}
+            {"method": method, "dataset": dataset, "image": result.image, **result.scores}
             for method, result in results.items()
         ]
 
@@ -90,6 +92,23 @@ def run_benchmarks(
     if not rows:
         raise UserError("no image could be scored")
     return sorted(rows, key=lambda row: list(methods).index(row["method"]))
+
+
+def _image_path(out: Path, method: str, dataset: str, pair: ImagePair) -> Path:
+    return out / "images" / method / dataset / f"{pair.name}.png"
+
+
+def _strip_path(out: Path, dataset: str, pair: ImagePair) -> Path:
+    return out / "strips" / dataset / f"{pair.name}.png"
+
+
+def _keep_what_is_read(methods: Mapping[str, Method], benchmarks: Mapping[str, Sequence[ImagePair]], out: Path) -> None:
+    named = [(dataset, pair) for dataset, pairs in benchmarks.items() for pair in pairs]
+    targets = [out / "charts", *(_strip_path(out, *name) for name in named)]
+    targets += [_image_path(out, method, *name) for method in methods for name in named]
+    sources = [path for _, pair in named for path in (pair.hr, pair.lr) if path]
+    saved = [method for method in methods.values() if isinstance(method, SavedResults)]
+    keep_sources(targets, sources + [path for method in saved for path in method.files.values()])
 
 
 def _write(path: Path, image: np.ndarray | Image.Image) -> None:

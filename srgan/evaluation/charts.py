@@ -1,18 +1,24 @@
 """Charts of scores: image by image, and perception against distortion."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import color_sequences
+from matplotlib import color_sequences, rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from srgan.common.images import write_image
+from srgan.evaluation.evaluate import TRADEOFF
 from srgan.evaluation.metrics import Metric
 
+# Names are names, whatever dollars they hold and whatever matplotlib's configuration says.
+as_written = rc_context({"text.parse_math": False, "text.usetex": False})
 
+
+@as_written
 def draw_charts(scores: pd.DataFrame, metrics: Mapping[str, Metric], out: Path) -> None:
     """Draw each image's scores, one PNG per dataset: `out/charts/<dataset>.png`."""
     for dataset, rows in scores.groupby("dataset", sort=False):
@@ -46,6 +52,7 @@ def _draw_chart(dataset: str, rows: pd.DataFrame, metrics: Mapping[str, Metric],
     write_figure(target, figure)
 
 
+@as_written
 def draw_tradeoff(
     scores: pd.DataFrame, metrics: Mapping[str, Metric], out: Path, line: Sequence[str] = ()
 ) -> Path | None:
@@ -80,7 +87,7 @@ def draw_tradeoff(
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set(ylabel=f"{metrics[perceptual].title}: better to the eye below")
-    target = out / "charts" / "perception-distortion.png"
+    target = out / "charts" / f"{TRADEOFF}.png"
     write_figure(target, figure)
     return target
 
@@ -88,5 +95,8 @@ def draw_tradeoff(
 def write_figure(target: Path, figure: Figure) -> None:
     """Draw a figure and write it with `write_image`."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        # Of characters that its font lacks, which are drawn as boxes.
+        warnings.simplefilter("ignore")
+        canvas.draw()
     write_image(target, np.asarray(canvas.buffer_rgba())[..., :3].copy())

@@ -10,7 +10,7 @@ from srgan.common.errors import UserError, command
 from srgan.common.precision import DEVICES, select_device
 from srgan.data.pairs import match_pairs
 from srgan.evaluation.benchmarks import run_benchmarks
-from srgan.evaluation.evaluate import load_benchmarks, load_methods
+from srgan.evaluation.evaluate import distinct_names, load_benchmarks, load_methods
 from srgan.evaluation.metrics import DEFAULT_METRICS, Protocol, load_metrics
 from srgan.evaluation.saved import SavedResults, parse_saved
 from srgan.evaluation.strips import INTERPOLATION
@@ -27,7 +27,8 @@ def test() -> None:
     networks = [name for name in methods if name not in INTERPOLATION]
     line = networks[: len(args.interpolate) + 2] if args.interpolate else []
     if args.hr:
-        benchmarks = {args.hr.absolute().name: match_pairs(args.hr, args.lr, scale)}
+        (name,) = distinct_names([args.hr])
+        benchmarks = {name: match_pairs(args.hr, args.lr, scale)}
     else:
         benchmarks = load_benchmarks(args.data, scale)
     metrics = load_metrics(args.metrics, scale, select_device(args.device).type)

@@ -1,5 +1,6 @@
 """Methods that upscale, and their scores on benchmarks."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from srgan.common.errors import ImageError, UserError
+from srgan.common.output import printable
 from srgan.data.pairs import ImagePair, find_pairs
 from srgan.data.resize import imresize
 from srgan.evaluation.metrics import Protocol
@@ -21,12 +23,13 @@ from srgan.upscaling.upscaler import Upscaler
 
 Upscale = Callable[[np.ndarray], np.ndarray]  # uint8 h x w [x 3] -> uint8 sh x sw [x 3]
 Method = Upscale | SavedResults
+TRADEOFF = "perception-distortion"  # the chart of all datasets, beside those that have a dataset's name
 
 
 class Result(NamedTuple):
     """One upscaled image and its scores, by metric, against the HR image; images are uint8 H x W x 3."""
 
-    image: str
+    image: str  # its name, printable
     scores: dict[str, float]
     lr: np.ndarray
     sr: np.ndarray
@@ -88,7 +91,7 @@ def score_pair(
 ) -> dict[str, Result]:
     """The second half of `compare`, which needs no method and may run beside the next pair's first."""
     try:
-        return {name: Result(pair.name, protocol.score(sr, hr), lr, sr, hr) for name, sr in images.items()}
+        return {name: Result(printable(pair.name), protocol.score(sr, hr), lr, sr, hr) for name, sr in images.items()}
     except ValueError as error:
         raise ImageError(f"{pair.hr}: can't be scored: {error}") from error
 
@@ -147,6 +150,8 @@ def load_methods(
     networks = {name: Upscaler(path, device, precision, overlap=overlap) for name, path in paths.items()}
     if strengths:
         mixtures = _interpolations(paths, strengths, device, precision)
+        if len(mixtures) < len(strengths) or mixtures.keys() & networks.keys():
+            raise UserError(f"interpolations need names of their own, found {', '.join([*networks, *mixtures])}")
         # The second, and those behind it, come last.
         networks = dict([*networks.items()][:1]) | mixtures | networks
     scales = {name: network.scale for name, network in networks.items()} | ({"--scale": scale} if scale else {})
@@ -181,7 +186,7 @@ def load_benchmarks(folders: Sequence[Path], scale: int) -> dict[str, list[Image
         UserError: a folder is missing, holds no images, is given twice, or a file lacks its partner.
     """
     benchmarks = {}
-    for name, folder in distinct_names(folders).items():
+    for name, folder in distinct_names(folders, taken=[TRADEOFF]).items():
         pairs = find_pairs(folder, scale)
         if len({pair.name for pair in pairs}) < len(pairs):
             names = distinct_names([pair.hr for pair in pairs])
@@ -209,15 +214,15 @@ def distinct_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> dict[str
 
 def _names(path: Path) -> list[str]:
     """Candidate names for a path, from the shortest to the full path."""
-    path = path.absolute()
+    path = Path(os.path.abspath(path))  # noqa: PTH100 (without `..`, which would be a name; links keep theirs)
     stem = path.stem if path.is_file() else path.name
     # Folders of the layout don't tell one run or dataset from another.
     parts = [part for part in path.parent.parts[1:] if part not in ("weights", "checkpoints")]
-    if re.fullmatch(r"image_SRF_\d+", stem):
+    if parts and re.fullmatch(r"image_SRF_\d+", stem):
         stem, parts = parts[-1], parts[:-1]
     shortest = 1 if stem in ("best", "last") else 0
     names = []
     for length in range(shortest, len(parts) + 1):
         before = parts[len(parts) - length :]
         names += ["-".join([*before, stem]), "-".join([*before, path.name])]
-    return [re.sub(r"[^\w.+-]", "_", name) for name in dict.fromkeys(names)]
+    return [re.sub(r"[^\w.+-]|^\.*$", "_", name) for name in dict.fromkeys(names)]

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import binomtest, wilcoxon
 
-from srgan.evaluation.charts import write_figure
+from srgan.evaluation.charts import as_written, write_figure
 
 # Table 2 and, for SRGAN-VGG22, table 1 of Ledig et al. (2017): 26 raters, x4.
 PAPER = pd.DataFrame(
@@ -197,6 +197,7 @@ def compare_preferences(preferences: pd.DataFrame, methods: Sequence[str]) -> pd
     return pd.concat(tables, ignore_index=True)
 
 
+@as_written
 def draw_distribution(ratings: pd.DataFrame, target: Path) -> None:
     """Figure 5 of the paper: how often each method got each mark, a panel for each benchmark, means as red markers."""
     methods = list(ratings["method"].unique())

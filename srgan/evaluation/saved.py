@@ -68,7 +68,7 @@ def parse_saved(specs: Sequence[str]) -> dict[str, Path]:
     folders = {}
     for spec in specs:
         name, equals, folder = spec.partition("=")
-        if not equals or not folder or not re.fullmatch(r"[\w.+-]+", name):
+        if not equals or not folder or not re.fullmatch(r"(?!\.+$)[\w.+-]+", name):
             raise UserError(f"--sr: expected NAME=FOLDER, the name of letters, digits and _.+-, found {spec!r}")
         if name in folders:
             raise UserError(f"--sr {name}: given twice")
