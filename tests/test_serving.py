@@ -63,6 +63,8 @@ def status(gate: Gate, **headers: str) -> int:
         ("localhost/evil.example", 400, 400),
         ("localhost:evil", 400, 400),
         ("[::1", 400, 400),
+        ("[::1].evil.example", 400, 400),
+        ("127.0.0.1:80:80", 400, 400),
         ("", 400, 400),
     ],
 )

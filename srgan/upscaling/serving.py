@@ -5,6 +5,7 @@ import base64
 import errno
 import hmac
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,7 +16,6 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
-from urllib.parse import urlsplit
 
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import writing
@@ -223,11 +223,10 @@ class Gate:
         return None
 
     def _is_own(self, host: str) -> bool:
+        parts = re.fullmatch(r"(?:\[([^]]*)\]|([^][:@/\s]+))(?::\d{1,5})?", host)
+        name = (parts[1] or parts[2]).lower() if parts else ""
         with suppress(ValueError):
-            parts = urlsplit(f"//{host}")
-            name, _ = parts.hostname or "", parts.port  # a ValueError if it is none
-            if parts.netloc == host and "@" not in host:
-                return name in self.names or (self.is_open and bool(ip_address(name)))
+            return name in self.names or (self.is_open and bool(ip_address(name)))
         return False
 
     def _knows_password(self, authorization: str) -> bool:
