@@ -1,6 +1,5 @@
 """VGG19 features: the right layer, frozen, from files of every kind."""
 
-import urllib.error
 from pathlib import Path
 
 import numpy as np
@@ -78,19 +77,6 @@ def test_file_that_lacks_a_layer_says_what_to_get(tmp_path: Path) -> None:
     safetensors.torch.save_file(random_features("vgg22").state_dict(), tmp_path / "vgg.safetensors")
     with pytest.raises(UserError, match=r"lacks features\.10\.weight.*vgg54.*vgg19-dcbb9e9d\.pth"):
         VGGFeatures("vgg54", str(tmp_path / "vgg.safetensors"))
-
-
-def test_without_a_network_the_error_says_where_to_put_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr("urllib.request.urlopen", refuse)
-    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(UserError, match=r"https://.*vgg19-dcbb9e9d\.pth.*put it at .*checkpoints"):
-        VGGFeatures("vgg54")
 
 
 @pytest.mark.parametrize("layer", ["vgg23", "vgg55", "vgg60", "vgg", "resnet"])

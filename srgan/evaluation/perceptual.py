@@ -1,7 +1,6 @@
 """Distances in the features of networks trained on ImageNet."""
 
 import re
-import urllib.error
 import warnings
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srgan.common import parallel
 from srgan.common.errors import UserError
 from srgan.common.images import hr_tensor
+from srgan.networks.imagenet import download
 from srgan.networks.tensors import read_tensor_file
 from srgan.networks.vgg import VGGFeatures
 
@@ -40,7 +39,7 @@ class LPIPS:
             # lpips calls torchvision by names that are deprecated.
             warnings.simplefilter("ignore")
             self.network = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
-        found = read_tensor_file(Path(weights)).tensors if weights else _download(backbone)
+        found = read_tensor_file(Path(weights)).tensors if weights else _downloaded(backbone)
         # lpips cuts torchvision's `features` into slices: `slice2.3.weight` is `features.3.weight`.
         own = self.network.net.state_dict()
         named = {name: re.sub(r"^slice\d+", "features", name) for name in own}
@@ -67,7 +66,7 @@ class LPIPS:
         return f"version {self.network.version}, {self.backbone} backbone"
 
 
-def _download(backbone: str) -> dict[str, Tensor]:
+def _downloaded(backbone: str) -> dict[str, Tensor]:
     from torchvision import models
 
     weights = {
@@ -75,14 +74,7 @@ def _download(backbone: str) -> dict[str, Tensor]:
         "squeeze": models.SqueezeNet1_1_Weights,
         "vgg": models.VGG16_Weights,
     }[backbone].IMAGENET1K_V1
-    try:
-        return parallel.in_turn(lambda: weights.get_state_dict(progress=True, check_hash=True))
-    except (OSError, RuntimeError, urllib.error.URLError) as error:
-        name = "lpips" if backbone == "alex" else f"lpips_{backbone}"
-        raise UserError(
-            f"LPIPS needs the {backbone} backbone's weights and they could not be downloaded ({error}); "
-            f"fetch {weights.url} elsewhere and name the file: {name}=FILE"
-        ) from error
+    return download(weights, "LPIPS", f"{'lpips' if backbone == 'alex' else f'lpips_{backbone}'}=FILE")
 
 
 class VGGDistance:

@@ -1,15 +1,14 @@
 """VGG19 features phi_{i,j}: the space in which SRGAN's content loss is measured (paper: section 2.2.1)."""
 
 import re
-import urllib.error
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from srgan.common import parallel
 from srgan.common.errors import UserError
+from srgan.networks.imagenet import download
 from srgan.networks.tensors import read_tensor_file
 
 # Convolutions before each max-pool of VGG19 (Simonyan & Zisserman, 2014, configuration E) and their channels.
@@ -99,7 +98,7 @@ def _weights(network: nn.Module, layer: str, source: str) -> dict[str, Tensor]:
                 name: nn.init.kaiming_normal_(torch.empty_like(p)) if p.ndim > 1 else torch.zeros_like(p)
                 for name, p in network.named_parameters()
             }
-    found = _download(layer) if source == "imagenet" else read_tensor_file(Path(source)).tensors
+    found = _downloaded(layer) if source == "imagenet" else read_tensor_file(Path(source)).tensors
     wanted = network.state_dict()
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -113,16 +112,7 @@ def _weights(network: nn.Module, layer: str, source: str) -> dict[str, Tensor]:
     return {name: found[name] for name in wanted}
 
 
-def _download(layer: str) -> dict[str, Tensor]:
-    from torchvision.models import VGG19_Weights
+def _downloaded(layer: str) -> dict[str, Tensor]:
+    from torchvision.models import VGG19_Weights  # takes a second
 
-    weights = VGG19_Weights.IMAGENET1K_V1
-    cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    try:
-        return parallel.main_process_first(lambda: weights.get_state_dict(progress=True, check_hash=True))
-    except (OSError, RuntimeError, urllib.error.URLError) as error:
-        raise UserError(
-            f"{layer} needs VGG19's ImageNet weights and they could not be downloaded ({error}); "
-            f"fetch {weights.url} elsewhere and put it at {cache}, or give its path "
-            f"(loss.vgg_weights, or --metrics {layer}=FILE)"
-        ) from error
+    return download(VGG19_Weights.IMAGENET1K_V1, layer, f"loss.vgg_weights=FILE, or --metrics {layer}=FILE")
