@@ -53,6 +53,12 @@ def squeezenet() -> Path:
 
 
 @pytest.fixture(scope="session")
+def published() -> Path:
+    """A folder of weights files as other projects published them."""
+    return _existing("datasets/published", "../shared/published")
+
+
+@pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of four photographs, 256 x 256 parts of those that ship inside scikit-image."""
     folder = tmp_path_factory.mktemp("photographs")

@@ -119,8 +119,9 @@ class FusedGenerator(Generator):
         self.blocks, self.channels = generator.blocks, generator.channels
         conv, prelu = generator.head
         self.head = FusedConv(conv, prelu.weight.item())
-        *blocks, conv, bn = generator.body
-        self.body = nn.Sequential(*map(fused, blocks), fuse_conv_bn_eval(conv, bn))
+        *blocks, conv, last = generator.body
+        end = FusedConv(conv, last.weight.item()) if isinstance(last, PReLU) else fuse_conv_bn_eval(conv, last)
+        self.body = nn.Sequential(*map(fused, blocks), end)
         upsample = []
         for conv, shuffle, prelu in generator.upsample:
             upsample += [FusedConv(conv, prelu.weight.item()), shuffle]

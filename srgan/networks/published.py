@@ -9,15 +9,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from srgan.networks.generator import Generator
+from srgan.networks.layers import PReLU
+from srgan.networks.msrresnet import MSRResNet
+
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PLAIN = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+
+class PReLUGenerator(Generator):
+    """SRResNet whose body ends with a PReLU in place of a batch norm."""
+
+    def __init__(self, scale: int, blocks: int, channels: int) -> None:
+        super().__init__(scale, blocks, channels)
+        self.body[-1] = PReLU()
 
 
 class Published(NamedTuple):
     """How another project's generator maps to a network of this one."""
 
     project: str
-    architecture: str
+    network: type[Generator | MSRResNet]
     mark: str  # a tensor name that only this project has
     names: dict[str, str]  # regular expression -> name here; {conv} and {bn}: the indices after the last block
     last: str | None = None  # the last convolution, if its output y is in [0, 1]: it becomes 2y - shift
@@ -26,11 +38,32 @@ class Published(NamedTuple):
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] = PLAIN  # mean and standard deviation of LR
 
 
+# netG: (tanh + 1) / 2.
+LEFTTHOMAS = Published(
+    "leftthomas/SRGAN",
+    Generator,
+    "block7.1.bias",
+    {
+        r"block1\.": "head.",
+        r"block7\.0\.": "body.{conv}.",
+        r"block7\.1\.": "body.{bn}.",
+        r"block8\.(\d+)\.conv\.": r"upsample.\1.0.",
+        r"block8\.(\d+)\.prelu\.": r"upsample.\1.2.",
+        r"block8\.\d+\.(weight|bias)": r"tail.\1",
+        r"block2\.": "body.0.",
+        r"block3\.": "body.1.",
+        r"block4\.": "body.2.",
+        r"block5\.": "body.3.",
+        r"block6\.": "body.4.",
+    },
+    tanh=True,
+)
+
 PUBLISHED = [
     # SRResNet_x4, SRGAN_x4: convolutions before a batch norm have no bias; the output is clamped to [0, 1].
     Published(
         "Lornatang/SRGAN-PyTorch",
-        "SRResNet",
+        Generator,
         "trunk.0.rcb.0.weight",
         {
             r"conv(?:_block)?1\.": "head.",
@@ -46,30 +79,13 @@ PUBLISHED = [
         },
         last="tail",
     ),
-    # netG: (tanh + 1) / 2.
-    Published(
-        "leftthomas/SRGAN",
-        "SRResNet",
-        "block8.0.conv.weight",
-        {
-            r"block1\.": "head.",
-            r"block7\.0\.": "body.{conv}.",
-            r"block7\.1\.": "body.{bn}.",
-            r"block8\.(\d+)\.conv\.": r"upsample.\1.0.",
-            r"block8\.(\d+)\.prelu\.": r"upsample.\1.2.",
-            r"block8\.\d+\.(weight|bias)": r"tail.\1",
-            r"block2\.": "body.0.",
-            r"block3\.": "body.1.",
-            r"block4\.": "body.2.",
-            r"block5\.": "body.3.",
-            r"block6\.": "body.4.",
-        },
-        tanh=True,
-    ),
+    LEFTTHOMAS,
+    # As the author released it in January 2018: block7 is a convolution and a PReLU.
+    LEFTTHOMAS._replace(network=PReLUGenerator, mark="block8.0.conv.weight"),
     # SRResNet, and SRGAN's generator, which wraps one as `net`: LR normalised with ImageNet's mean and deviation, tanh.
     Published(
         "sgrvinod/a-PyTorch-Tutorial-to-Super-Resolution",
-        "SRResNet",
+        Generator,
         "residual_blocks.0.conv_block1.conv_block.0.weight",
         {
             r"conv_block1\.conv_block\.": "head.",
@@ -90,7 +106,7 @@ PUBLISHED = [
     # MSRResNet, MSRGAN: output nominally in [0, 1], not clamped.
     Published(
         "XPixelGroup/BasicSR",
-        "MSRResNet",
+        MSRResNet,
         "upconv1.weight",
         {
             r"conv_first\.": "head.0.",
@@ -112,7 +128,7 @@ def recognise(tensors: dict[str, Tensor]) -> Published | None:
 
 
 def convert(tensors: dict[str, Tensor], published: Published) -> dict[str, Tensor]:
-    """Rename a published generator's tensors, add missing biases, and scale the last convolution to [-1, 1].
+    """Rename a published generator's tensors, add missing biases and counters, scale the last convolution to [-1, 1].
 
     Unknown names are kept, so that strict loading reports them.
     """
@@ -122,6 +138,9 @@ def convert(tensors: dict[str, Tensor], published: Published) -> dict[str, Tenso
     for name, tensor in list(converted.items()):
         if re.fullmatch(r"body\.\d+\.(conv[12]\.)?weight", name) and tensor.ndim == 4 and tensor.numel():
             converted.setdefault(name.removesuffix("weight") + "bias", torch.zeros(tensor.shape[0]))
+        if name.endswith(".running_mean"):
+            # PyTorch before 0.4 didn't count batches, and nothing here depends on it.
+            converted.setdefault(name.removesuffix("running_mean") + "num_batches_tracked", torch.tensor(0))
     if published.last:
         for part, shift in (("weight", 0), ("bias", published.shift)):
             name = f"{published.last}.{part}"

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from srgan.common.errors import UserError, error_context
 from srgan.common.files import whole_file
-from srgan.networks.architectures import ARCHITECTURES, Network, TrainableNetwork, build, describe_network
+from srgan.networks.architectures import ARCHITECTURES, Network, TrainableNetwork, describe_network
 from srgan.networks.foreign import OVERLAP, TanhNetwork, load_with_spandrel
+from srgan.networks.generator import Generator
 from srgan.networks.published import convert, recognise
 from srgan.networks.released import released_weights
 from srgan.networks.tensors import read_tensor_file
@@ -69,17 +70,18 @@ def load_network(path: Path, overlap: int = OVERLAP) -> Network:
         bare = _renamed(tensors, lambda name: name.removeprefix("net."))
     if "architecture" in metadata:
         with error_context(str(path)):
-            return _load("this project", tensors, *_read_architecture(metadata))
+            name, arguments = _read_architecture(metadata)
+            return _load(f"an {name} of this project", tensors, ARCHITECTURES[name], arguments)
     published = recognise(bare)
     if published:
         with error_context(str(path)):
             tensors = convert(bare, published)
             arguments = _guess_arguments(tensors)
-            network = _load(published.project, tensors, published.architecture, arguments)
+            network = _load(f"a generator of {published.project}", tensors, published.network, arguments)
         return TanhNetwork(network, *published.normalisation) if published.tanh else network
     if "head.0.weight" in tensors:
         with error_context(str(path)):
-            return _load("this project", tensors, "SRResNet", _guess_arguments(tensors))
+            return _load("an SRResNet of this project", tensors, Generator, _guess_arguments(tensors))
     return load_with_spandrel(path, tensors, overlap)
 
 
@@ -92,17 +94,19 @@ def _renamed(tensors: dict[str, Tensor], rename: Callable[[str], str]) -> dict[s
     return {name: tensors[original] for name, original in renamed.items()}
 
 
-def _load(project: str, tensors: dict[str, Tensor], architecture: str, arguments: dict[str, int]) -> Network:
+def _load(
+    what: str, tensors: dict[str, Tensor], make: Callable[..., TrainableNetwork], arguments: dict[str, int]
+) -> TrainableNetwork:
     try:
         # Compared on the meta device, which allocates nothing: a small file can describe a network of any size.
         with torch.device("meta"):
-            problems = _misfits(tensors, build(architecture, **arguments).state_dict())
+            problems = _misfits(tensors, make(**arguments).state_dict())
     except ValueError as error:
         raise UserError(str(error)) from error
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise UserError(f"not an {architecture} of {project}: {'; '.join(problems[:3])}{more}")
-    generator = build(architecture, **arguments)
+        raise UserError(f"not {what}: {'; '.join(problems[:3])}{more}")
+    generator = make(**arguments)
     generator.load_state_dict(tensors)
     return generator.eval()
 
