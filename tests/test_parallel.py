@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from conftest import randomised
 from PIL import Image
 from small_runs import KINDS, light_runs, rows, shell, state, trainer, wait_for_row, write_config
 from torch import nn
@@ -35,9 +36,13 @@ def _light_runs() -> Iterator[None]:
 def steps(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
     """A folder with a config for each script and the weights after five steps of two processes."""
     folder = tmp_path_factory.mktemp("steps")
+    torch.manual_seed(2)
+    save_weights(randomised(Generator(blocks=1, channels=8)), folder / "teacher.safetensors")
+    loss = {"teacher": str(folder / "teacher.safetensors"), "teacher_ensemble": True}
     for script in KINDS:
         optimizer = {"batch": 4, "lr": 1e-4}
-        write_config(folder, photographs, script, optimizer=optimizer).rename(folder / f"{script}.yaml")
+        path = write_config(folder, photographs, script, optimizer=optimizer, loss=loss)
+        path.rename(folder / f"{script}.yaml")
     process = shell("tests/two_processes", "steps", folder, processes=2)
     assert process.wait(timeout=240) == 0, process.stderr.read()
     return folder
@@ -48,8 +53,8 @@ def steps(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
 def test_two_processes_take_the_steps_of_one(steps: Path, tmp_path: Path, script: str, variant: str) -> None:
     """Weights and batch statistics are equal, so each crop was used once and each gradient counted."""
     two = torch.load(steps / f"{script}-{variant}.pt")
-    for config in steps.glob("*.yaml"):
-        shutil.copy(config, tmp_path)
+    for file in (*steps.glob("*.yaml"), steps / "teacher.safetensors"):
+        shutil.copy(file, tmp_path)
     one = five_steps(tmp_path, script, variant)
     assert list(two) == list(one)
     torch.testing.assert_close(two, one, rtol=0, atol=1e-8)

@@ -7,10 +7,11 @@ import torch
 from skimage import data
 from torch import nn
 
+from srgan.common import parallel
 from srgan.common.errors import UserError
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
-from srgan.networks.weights import save_weights
+from srgan.networks.weights import load_network, save_weights
 from srgan.training.config import AdversarialConfig, PretrainConfig, parse
 from srgan.training.stages import AdversarialStage, PretrainStage
 from srgan.training.teacher import Teacher, reduced, turn, turn_back
@@ -52,6 +53,43 @@ def test_eight_steps_teach_the_self_ensemble(weights: Path) -> None:
     views = [whole.network(lr.rot90(k, (2, 3))).rot90(-k, (2, 3)) for k in range(4)]
     views += [whole.network(lr.flip(3).rot90(k, (2, 3))).rot90(-k, (2, 3)).flip(3) for k in range(4)]
     torch.testing.assert_close(mean, torch.stack(views).mean(0))
+
+
+def test_a_crops_orientation_is_that_of_its_place_in_the_batch(weights: Path) -> None:
+    """Whatever parts the batch is divided into, the target is that of the whole."""
+    whole = teacher(weights)
+    lr, hr = torch.rand(12, 3, 6, 6), torch.rand(12, 3, 24, 24)
+    expected = whole.target(lr, hr, 5)
+    for size in (1, 3, 6):
+        parts = zip(range(0, 12, size), lr.split(size), hr.split(size), strict=True)
+        torch.testing.assert_close(torch.cat([whole.target(x, y, 5, first) for first, x, y in parts]), expected)
+    assert not torch.allclose(whole.target(lr[3:], hr[3:], 5), expected[3:]), "the network is not that symmetrical"
+
+
+@pytest.mark.parametrize(("stage", "config"), [(PretrainStage, PretrainConfig), (AdversarialStage, AdversarialConfig)])
+@pytest.mark.parametrize(("processes", "accumulate"), [(1, 1), (1, 4), (2, 1), (2, 2), (4, 1)])
+def test_steps_ask_for_the_targets_of_the_whole_batch(
+    stage: type, config: type, processes: int, accumulate: int, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen by the teacher in all processes' parts, one after the other; `test_parallel` runs two processes for real."""
+    tree = {
+        "name": "test",
+        "init": str(weights),
+        "generator": {"blocks": 1, "channels": 8},
+        "data": {"crop": 32},
+        "loss": {"content": "mse", "teacher": str(weights), "teacher_weight": 1.0, "teacher_ensemble": True},
+        "runtime": {"precision": "fp32", "accumulate": accumulate},
+    }
+    lr, hr = torch.rand(8, 3, 8, 8), torch.rand(8, 3, 32, 32)
+    targets = []
+    for rank in range(processes):
+        ours = stage(parse(config, tree), CPU)
+        expected = ours.teacher.target(lr, hr, 0)
+        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(ours, "content", lambda sr, target: (targets.append(target), sr.mean())[1])
+        part = slice(rank * 8 // processes, (rank + 1) * 8 // processes)
+        ours.step(lr[part], hr[part])
+    torch.testing.assert_close(torch.cat(targets), expected)
 
 
 def test_without_the_self_ensemble_each_step_teaches_the_network_itself(weights: Path) -> None:
@@ -113,9 +151,27 @@ def test_the_content_loss_asks_for_the_teachers_image(stage: type, config: type,
     assert losses["content"].item() < 1e-10  # against the original it would be near 1
 
 
+def test_teachers_of_every_kind_that_demo_takes(tmp_path: Path) -> None:
+    """Released weights by name, and a network of spandrel's; each target is what the network itself makes."""
+    lr, hr = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 32, 32)
+    named = teacher(Path("srresnet"), teacher_ensemble=False)
+    torch.testing.assert_close(named.target(lr, hr, 0), load_network(Path("srresnet")).for_inference()(lr))
+    pytest.importorskip("spandrel")
+    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+
+    compact = SRVGGNetCompact(num_feat=16, num_conv=4, upscale=4).eval()
+    torch.save(compact.state_dict(), tmp_path / "compact.pth")
+    target = teacher(tmp_path / "compact.pth", teacher_ensemble=False).target(lr, hr, 0)
+    torch.testing.assert_close(target, 2 * compact(lr).clamp(0, 1) - 1)
+
+
 def test_a_teacher_that_cannot_be_used(weights: Path) -> None:
-    with pytest.raises(UserError, match=r"loss\.teacher: expected a generator's weights or run folder, found nothing"):
+    with pytest.raises(UserError, match=r"loss\.teacher: none\.safetensors: expected a file of tensors, found nothing"):
         teacher(Path("none.safetensors"))
+    with pytest.raises(
+        UserError, match=r"loss\.teacher: none: expected a weights file, a run folder .* or one of srgan"
+    ):
+        teacher(Path("none"))
     with pytest.raises(UserError, match=r"loss\.teacher: expected a network of scale 2, found 4"):
         teacher(weights, scale=2)
     with pytest.raises(UserError, match=r"loss\.degraded_teacher: expected loss\.teacher for clean crops and"):

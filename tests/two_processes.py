@@ -12,6 +12,7 @@ from torch import Tensor
 
 from srgan.common import parallel
 from srgan.common.errors import UserError, command
+from srgan.networks.weights import load_network
 from srgan.training.loader import load_batches, load_photographs
 
 # By name: what five steps are taken with, in either stage. Batch norm either spans all crops or stands still.
@@ -25,6 +26,8 @@ def five_steps(folder: Path, script: str, variant: str, *overrides: str) -> dict
     """
     with double_precision():
         run = trainer(folder / f"{script}.yaml", folder, f"name={script}-{variant}", *overrides, script=script)
+        # The fused copy, for inference, has no double precision.
+        run.stage.teacher.network = load_network(folder / "teacher.safetensors")
         networks = [run.stage.generator] + ([run.stage.discriminator] if script == "train" else [])
         if variant == "accumulated":
             for network in networks:

@@ -64,7 +64,7 @@ class Loss:
     vgg_factor: float = number(0.006, low=0)  # 0: measured, so that the loss has the size of the pixel MSE
     vgg_weights: str = "imagenet"  # or a file, or "random"
     texture_weight: float = number(0.0, low=0)  # of `texture_loss`, of VGG19's features as well; the paper has none
-    teacher: str = ""  # that network's weights file or run folder
+    teacher: str = ""  # that network, as --weights of demo.py takes it
     degraded_teacher: str = ""  # of degraded crops, if another one; `teacher` has those that are nearly clean
     teacher_weight: float = number(0.75, low=0, high=1)  # of its image in the target; the original has the rest
     teacher_ensemble: bool = True  # its self-ensemble's image; false for a GAN, whose textures that would blur

@@ -1,6 +1,7 @@
 """The two training stages: each owns its networks and optimisers and knows how to take one step."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,10 @@ class PretrainStage:
         """
         contents = []
         self.optimizer.zero_grad(set_to_none=self.accumulate == 1)
-        for lr_part, hr_part, last in self._parts(lr, hr):
+        for lr_part, hr_part, first, last in self._parts(lr, hr):
             with parallel.gradient_sync(self.wrapped_generator, last):
                 with self.precision.autocast():
-                    target = self._target(lr_part, hr_part)
+                    target = self._target(lr_part, hr_part, first)
                     sr = self._generate(lr_part)  # N/k x 3 x scale*h x scale*w
                     content = self.content(sr, target)
                 self.precision.backward(content / self.accumulate)
@@ -90,19 +91,23 @@ class PretrainStage:
         self._update_average()
         return {"content": torch.stack(contents).mean()}
 
-    def _parts(self, lr: Tensor, hr: Tensor) -> list[tuple[Tensor, Tensor, bool]]:
-        """The batch in `runtime.accumulate` parts, and whether it is the last: then DDP averages the gradients."""
-        parts = zip(lr.chunk(self.accumulate), hr.chunk(self.accumulate), strict=True)
-        return [(lr_part, hr_part, i == self.accumulate) for i, (lr_part, hr_part) in enumerate(parts, 1)]
+    def _parts(self, lr: Tensor, hr: Tensor) -> Iterator[tuple[Tensor, Tensor, int, bool]]:
+        """The process's crops in `runtime.accumulate` parts, each with the place of its first crop in the whole batch.
+
+        Also whether it is the last part: then DDP averages the gradients.
+        """
+        first = parallel.rank() * len(lr)
+        for i, (lr_part, hr_part) in enumerate(zip(lr.chunk(self.accumulate), hr.chunk(self.accumulate), strict=True)):
+            yield lr_part, hr_part, first + i * len(lr_part), i == self.accumulate - 1
 
     def _generate(self, lr: Tensor) -> Tensor:
         """SR crops. From here on a compiled network may overwrite what networks returned before."""
         torch.compiler.cudagraph_mark_step_begin()
         return self.wrapped_generator(lr)
 
-    def _target(self, lr: Tensor, hr: Tensor) -> Tensor:
+    def _target(self, lr: Tensor, hr: Tensor, first: int) -> Tensor:
         """What the content loss asks for: the original, or what the teacher makes of it."""
-        return self.teacher.target(lr, hr, self.updates) if self.teacher else hr
+        return self.teacher.target(lr, hr, self.updates, first) if self.teacher else hr
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -174,7 +179,7 @@ class AdversarialStage(PretrainStage):
         sr_parts: list[Tensor] = []
 
         self.discriminator_optimizer.zero_grad(set_to_none=k == 1)
-        for lr_part, hr_part, last in self._parts(lr, hr):
+        for lr_part, hr_part, _, last in self._parts(lr, hr):
             with parallel.gradient_sync(self.wrapped_discriminator, last):
                 with self.precision.autocast():
                     with torch.set_grad_enabled(keep_graph):
@@ -193,11 +198,11 @@ class AdversarialStage(PretrainStage):
         # The generator's loss needs gradients through the discriminator, not for it.
         self.discriminator.requires_grad_(False)
         self.optimizer.zero_grad(set_to_none=k == 1)
-        for lr_part, hr_part, last in self._parts(lr, hr):
+        for lr_part, hr_part, first, last in self._parts(lr, hr):
             with parallel.gradient_sync(self.wrapped_generator, last):
                 with self.precision.autocast():
                     sr = sr_parts.pop() if keep_graph else self._generate(lr_part)  # N/k x 3 x scale*h x scale*w
-                    target = self._target(lr_part, hr_part)
+                    target = self._target(lr_part, hr_part, first)
                     content = self.content(sr, target)
                     adversarial = adversarial_loss(self.discriminator(sr))
                     loss = content + weight * adversarial + self._regularisation(sr, hr_part, target)

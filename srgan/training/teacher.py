@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srgan.common.errors import UserError
+from srgan.common.errors import UserError, error_context
 from srgan.data.degrade import BICUBIC
 from srgan.networks.architectures import Network
 from srgan.networks.weights import load_network
@@ -32,7 +32,7 @@ class Teacher:
         device: where crops will be.
 
     Raises:
-        UserError: a teacher's weights aren't there, or can't be used.
+        UserError: a teacher's weights, which are what `load_network` takes, aren't there, or can't be used.
     """
 
     def __init__(self, config: PretrainConfig, device: torch.device) -> None:
@@ -45,30 +45,40 @@ class Teacher:
         )
 
     @torch.no_grad()
-    def target(self, lr: Tensor, hr: Tensor, step: int) -> Tensor:
-        """N x 3 x h x h in [0, 1] and N x 3 x scale*h x scale*h in [-1, 1] -> as the latter."""
+    def target(self, lr: Tensor, hr: Tensor, step: int, first: int = 0) -> Tensor:
+        """What to learn from a batch, or a part of it.
+
+        Args:
+            lr: N x 3 x h x h in [0, 1].
+            hr: N x 3 x scale*h x scale*h in [-1, 1].
+            step: from 0.
+            first: the place of the part's first crop in the whole batch, all processes' parts together: a crop's
+                orientation doesn't depend on how the batch is divided.
+
+        Returns:
+            As `hr`.
+        """
+        orientations = [(step + first + index) % self.orientations for index in range(len(lr))]
         clean = reduced(hr, self.network.scale) if self.degraded else lr
-        sr = self._image(self.network, clean, step)
+        sr = self._image(self.network, clean, orientations)
         if self.network_for_degraded:
             error = (lr - clean).square().mean((1, 2, 3), keepdim=True)
-            sr = sr.where(error < 10 ** (-NEARLY_CLEAN / 10), self._image(self.network_for_degraded, lr, step))
+            sr = sr.where(error < 10 ** (-NEARLY_CLEAN / 10), self._image(self.network_for_degraded, lr, orientations))
         return hr.lerp(sr, self.weight)
 
-    def _image(self, network: Network, lr: Tensor, step: int) -> Tensor:
-        """SR crops, each made in the orientation that is its turn."""
-        orientations = [(step + index) % self.orientations for index in range(len(lr))]
+    def _image(self, network: Network, lr: Tensor, orientations: list[int]) -> Tensor:
+        """SR crops, each made in its orientation."""
         turned = torch.stack([turn(crop, k) for crop, k in zip(lr, orientations, strict=True)])
-        sr = network(turned.contiguous(memory_format=torch.channels_last)).float()
+        sr = network(turned.contiguous(memory_format=torch.channels_last)).to(lr.dtype)
         return torch.stack([turn_back(crop, k) for crop, k in zip(sr, orientations, strict=True)])
 
 
 def _load(key: str, weights: str, scale: int, device: torch.device) -> Network:
-    if not Path(weights).exists():
-        raise UserError(f"{key}: expected a generator's weights or run folder, found nothing at {weights}")
-    network = load_network(Path(weights))
+    with error_context(key):
+        network = load_network(Path(weights))
     if network.scale != scale:
         raise UserError(f"{key}: expected a network of scale {scale}, found {network.scale} in {weights}")
-    return network.for_inference().to(device, memory_format=torch.channels_last)
+    return network.for_inference().to(device)
 
 
 def reduced(hr: Tensor, scale: int) -> Tensor:
