@@ -1,4 +1,4 @@
-"""`srgan COMMAND`, or `python -m srgan COMMAND`: what the root scripts of a clone do, for an installed package."""
+"""`srgan COMMAND`, or `python -m srgan COMMAND`: what the scripts of a clone do, for an installed package."""
 
 import os
 import sys
@@ -12,6 +12,10 @@ COMMANDS = {
     "test": ("srgan.evaluation.commands", "score weights on benchmark images (test.py)"),
     "pretrain": ("srgan.training.commands", "train SRResNet, the generator, by a content loss (pretrain.py)"),
     "train": ("srgan.training.commands", "train SRGAN, from a pretrained generator (train.py)"),
+    "download_div2k": ("srgan.data.div2k", "fetch the photographs to train on (scripts/download_div2k.py)"),
+    "interpolate": ("srgan.networks.commands", "mix two networks (scripts/interpolate.py)"),
+    "export": ("srgan.networks.commands", "write a network as ONNX (scripts/export.py)"),
+    "rating": ("srgan.evaluation.opinions", "ask people: an opinion test (scripts/rating.py)"),
 }
 
 
@@ -32,7 +36,7 @@ def main() -> None:
     elif name in ("-h", "--help"):
         print("usage: srgan COMMAND ...; srgan COMMAND --help has its options\n")
         for known, (_, summary) in COMMANDS.items():
-            print(f"  {known:9} {summary}")
+            print(f"  {known:14} {summary}")
     else:
         print(f"error: expected srgan {'|'.join(COMMANDS)}, found {name!r}", file=sys.stderr)
         sys.exit(2)

@@ -16,13 +16,13 @@ from typing import ClassVar
 import pytest
 from PIL import Image
 
-from scripts import download_div2k
 from srgan.common.errors import UserError
+from srgan.data import div2k
 
 
 @pytest.fixture
 def script() -> Iterator[ModuleType]:
-    yield download_div2k
+    yield div2k
     socket.setdefaulttimeout(None)
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from conftest import REPOSITORY, randomised
 
-from scripts import export
 from srgan.common.errors import NotFiniteError, UserError
+from srgan.networks import export
 from srgan.networks.architectures import build
 from srgan.networks.weights import load_network, save_weights
 
@@ -26,7 +26,7 @@ def test_onnx(tmp_path: Path, weights: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     out = tmp_path / "x.onnx"
-    assert export.export(weights, out) < 1e-4
+    assert export.write_network(weights, out) < 1e-4
     model = onnx.load(out)
     facts = {entry.key: entry.value for entry in model.metadata_props}
     assert facts["scale"] == "4"
@@ -47,14 +47,14 @@ def test_onnx_in_fp16(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     save_weights(randomised(build("MSRResNet", scale=3, blocks=1, channels=8)), tmp_path / "x.safetensors")
-    assert 1e-5 < export.export(tmp_path / "x.safetensors", tmp_path / "x.onnx", torch.float16) < 1 / 255
+    assert 1e-5 < export.write_network(tmp_path / "x.safetensors", tmp_path / "x.onnx", torch.float16) < 1 / 255
     model = onnx.load(tmp_path / "x.onnx")
     types = {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
     assert types == {onnx.TensorProto.FLOAT16}
 
 
 def test_program_of_torch_export(tmp_path: Path, weights: Path) -> None:
-    assert export.export(weights, tmp_path / "x.pt2") < 1e-4
+    assert export.write_network(weights, tmp_path / "x.pt2") < 1e-4
     facts = {"scale": ""}
     program = torch.export.load(tmp_path / "x.pt2", extra_files=facts)
     assert facts["scale"] == "4"
@@ -64,20 +64,20 @@ def test_program_of_torch_export(tmp_path: Path, weights: Path) -> None:
 def test_a_difference_is_not_written(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "read_program", lambda path: lambda lr: torch.zeros(1))
     with pytest.raises(UserError, match=r"x\.pt2: not written: the exported network is .* off PyTorch's"):
-        export.export(weights, tmp_path / "x.pt2")
+        export.write_network(weights, tmp_path / "x.pt2")
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
 
 
 def test_mistakes(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"OUT: expected a name that ends with \.onnx or \.pt2, found "):
-        export.export(weights, tmp_path / "x.pth")
+        export.write_network(weights, tmp_path / "x.pth")
     monkeypatch.setattr(torch.onnx, "export", None)
     packages = ("onnx", "onnxscript", "onnxruntime")
     for missing in packages:
         for package in packages:
             monkeypatch.setitem(sys.modules, package, None if package == missing else SimpleNamespace())
         with pytest.raises(UserError, match=f"{missing} is missing: pip install onnx onnxscript onnxruntime"):
-            export.export(weights, tmp_path / "x.onnx")
+            export.write_network(weights, tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize("name", ["srresnet_x4", "srgan_x4", "srresnet_photo_x4", "srgan_photo_x4"])
@@ -92,7 +92,7 @@ def test_the_network_itself_is_not_overwritten(tmp_path: Path) -> None:
     torch.save(build("SRResNet", blocks=1, channels=8).state_dict(), tmp_path / "x.pt2")
     before = (tmp_path / "x.pt2").read_bytes()
     with pytest.raises(UserError, match=r"OUT: .*x\.pt2 is the network itself: take another name"):
-        export.export(tmp_path / "x.pt2", tmp_path / "x.pt2")
+        export.write_network(tmp_path / "x.pt2", tmp_path / "x.pt2")
     assert (tmp_path / "x.pt2").read_bytes() == before
 
 
@@ -102,7 +102,7 @@ def test_a_network_that_gives_no_picture_is_not_written(tmp_path: Path, name: st
     network.state_dict()[name].fill_(value)
     save_weights(network, tmp_path / "x.safetensors")
     with pytest.raises(NotFiniteError, match=r"x\.safetensors: expected a picture, the network gives NaN"):
-        export.export(tmp_path / "x.safetensors", tmp_path / "x.pt2")
+        export.write_network(tmp_path / "x.safetensors", tmp_path / "x.pt2")
     assert not (tmp_path / "x.pt2").exists()
 
 
@@ -113,4 +113,4 @@ def test_a_difference_of_nan_is_no_small_one(tmp_path: Path, weights: Path, monk
 
     monkeypatch.setattr(export, "read_program", lambda path: nan_for_the_last)
     with pytest.raises(UserError, match="not written: the exported network is nan"):
-        export.export(weights, tmp_path / "x.pt2")
+        export.write_network(weights, tmp_path / "x.pt2")

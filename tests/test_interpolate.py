@@ -1,4 +1,4 @@
-"""scripts/interpolate.py: once for real, and its mistakes."""
+"""`srgan interpolate`: once for real, and its mistakes."""
 
 import re
 from pathlib import Path
@@ -8,11 +8,9 @@ import torch
 from conftest import randomised
 from small_runs import shell
 
-from scripts.interpolate import mix
 from srgan.common.errors import UserError
-from srgan.networks import released
 from srgan.networks.generator import Generator
-from srgan.networks.interpolate import load_with_strength
+from srgan.networks.interpolate import load_with_strength, mix
 from srgan.networks.tensors import read_tensor_file
 from srgan.networks.weights import find_weights, load_generator, save_weights
 
@@ -79,7 +77,7 @@ def test_strength_goes_from_srresnet_to_srgan(tmp_path: Path) -> None:
 
 
 def test_released_weights_go_by_short_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(released, "PACKAGE", tmp_path / "srgan")
+    monkeypatch.setattr("srgan.common.shipped.PACKAGE", tmp_path / "srgan")
     monkeypatch.chdir(tmp_path)
     for name in ("srgan", "srresnet"):
         save_weights(Generator(blocks=1, channels=4), tmp_path / "weights" / f"{name}_x4.safetensors")
@@ -95,7 +93,7 @@ def test_released_weights_go_by_short_names(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_nor_is_one_that_is_named_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(released, "PACKAGE", tmp_path / "srgan")
+    monkeypatch.setattr("srgan.common.shipped.PACKAGE", tmp_path / "srgan")
     run = tmp_path / "runs" / "gan" / "weights" / "last.safetensors"
     weights = [tmp_path / "weights" / f"{name}_x4.safetensors" for name in ("srgan", "srresnet")]
     for path in (run, *weights):

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from scripts.rating import main
 from srgan.data.resize import imresize
+from srgan.evaluation.opinions import rating
 
 MARKS = {"nearest": 1, "bicubic": 2, "sharp": 4, "HR": 5}
 DESK = {"viewport": {"width": 1000, "height": 600}}
@@ -33,7 +33,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Run:
     def run(*words: object, code: int = 0) -> str:
         monkeypatch.setattr(sys, "argv", ["rating", *map(str, words)])
         with pytest.raises(SystemExit) as end:
-            main()
+            rating()
         printed = capsys.readouterr()
         assert end.value.code == code, printed.err
         return printed.out + printed.err

@@ -20,7 +20,7 @@ from srgan.data.matching import match_among, match_beside, match_folders
 from srgan.data.prepare import AS_IT_IS, Preparation
 from srgan.data.reductions import Pixels, image_name
 
-DOWNLOAD = "python -m scripts.download_div2k"
+DOWNLOAD = "python -m srgan download_div2k"
 
 
 @dataclass(frozen=True)

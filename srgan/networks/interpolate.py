@@ -6,7 +6,7 @@ import torch
 
 from srgan.common.errors import UserError
 from srgan.networks.architectures import Network, describe_network
-from srgan.networks.weights import find_weights, load_generator
+from srgan.networks.weights import find_weights, load_generator, save_weights
 
 
 @torch.no_grad()
@@ -27,6 +27,20 @@ def interpolate(pixels: Network, gan: Network, alpha: float) -> Network:
     return gan
 
 
+def mix(pixels: Path, gan: Path, alpha: float, out: Path) -> None:
+    """Write (1 - alpha) * pixels + alpha * gan, weight by weight.
+
+    Raises:
+        UserError: alpha is not in 0..1, the networks are not of one architecture and size, or `out` is one of them.
+    """
+    if out.suffix != ".safetensors":
+        raise UserError(f"OUT: expected a name that ends with .safetensors, found {out}")
+    if out.exists() and any(out.samefile(find_weights(source)) for source in (pixels, gan)):
+        raise UserError(f"OUT: {out} is one of the two networks: take another name")
+    mixed = interpolate(load_generator(pixels), load_generator(gan), alpha)
+    save_weights(mixed, out, pixels=pixels.name, gan=gan.name, alpha=alpha)
+
+
 def load_with_strength(weights: Path, strength: float) -> Network:
     """A GAN and the SRResNet beside it, mixed: `srgan_x4` and `srresnet_x4`, of which either may be named.
 
@@ -43,6 +57,6 @@ def load_with_strength(weights: Path, strength: float) -> Network:
     if pixels == gan or not (gan.exists() and pixels.exists()):
         raise UserError(
             f"--strength mixes srgan with srresnet: leave --weights out, or name weights srgan... or srresnet... that "
-            f"have the other's beside them, not {named}; for others: python -m scripts.interpolate"
+            f"have the other's beside them, not {named}; for others: python -m srgan interpolate"
         )
     return interpolate(load_generator(pixels), load_generator(gan), strength)

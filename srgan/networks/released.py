@@ -1,8 +1,8 @@
-"""Where the released weights are: in `weights/` of a clone, or inside the installed package."""
+"""The released weights."""
 
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1]
+from srgan.common.shipped import shipped_folder
 
 
 def released_weights() -> dict[str, Path]:
@@ -10,7 +10,5 @@ def released_weights() -> dict[str, Path]:
 
     Empty without any.
     """
-    for folder in (PACKAGE.parent / "weights", PACKAGE / "weights"):
-        if files := sorted(folder.glob("*_x[248].safetensors")):
-            return {file.stem.removesuffix("_x4"): file for file in files}
-    return {}
+    files = sorted(shipped_folder("weights").glob("*_x[248].safetensors"))
+    return {file.stem.removesuffix("_x4"): file for file in files}

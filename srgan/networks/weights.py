@@ -11,6 +11,7 @@ from torch import Tensor
 
 from srgan.common.errors import UserError, error_context
 from srgan.common.files import whole_file
+from srgan.common.shipped import shipped
 from srgan.networks.architectures import ARCHITECTURES, Network, TrainableNetwork, describe_network
 from srgan.networks.foreign import OVERLAP, TanhNetwork, load_with_spandrel
 from srgan.networks.generator import Generator
@@ -112,11 +113,12 @@ def _load(
 
 
 def find_weights(path: Path) -> Path:
-    """The file that a path means: a run folder its latest weights, `srgan` or `srgan_x4` a released file.
+    """The file that a path means: a run folder its latest weights, `srgan` or its path in a clone a released file.
 
     Raises:
         UserError: a folder without weights, or no released weights of this name.
     """
+    path = shipped(path)
     if path.is_file():
         return path
     for name in ("weights/last.safetensors", "checkpoints/last.pt"):

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from srgan.common.errors import UserError, error_context
 from srgan.common.fields import number
+from srgan.common.shipped import shipped
 from srgan.data.degrade import BICUBIC, AnyDegradation
 from srgan.data.layouts import PairFolders
 from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
@@ -233,13 +234,13 @@ class AdversarialConfig(PretrainConfig):
 
 
 def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file as a config, then apply overrides such as `optimizer.lr=2e-4`.
+    """Read a YAML file, also one of those that the commands come with, then apply overrides like `optimizer.lr=2e-4`.
 
     Raises:
         UserError: no such file, not YAML, an unknown key, a wrong type, a value out of range; it names file and key.
     """
     with error_context(str(path)):
-        tree = read_yaml(path)
+        tree = read_yaml(shipped(path))
     with error_context(f"{path} and the command line" if overrides else str(path)):
         for override in overrides:
             apply_override(override, tree)
