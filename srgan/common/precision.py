@@ -2,14 +2,16 @@
 
 import ctypes
 import sys
+import time
 from contextlib import AbstractContextManager, suppress
+from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from srgan.common import parallel
-from srgan.common.errors import UserError
+from srgan.common.errors import UserError, describe
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -62,6 +64,36 @@ def fastest_format(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast.get("avx512_bf16") or fast.get("amx_bf16") else torch.float32
 
 
+def has_arithmetic(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the device has kernels for this format; on a CPU PyTorch's substitutes take 50 times as long."""
+    if device.type != "cpu" or dtype is torch.float32 or not torch.backends.mkldnn.is_available():
+        return True
+    supported = {
+        torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported,
+        torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported,
+    }
+    return supported[dtype]()
+
+
+@cache
+def check_compiler(device: torch.device) -> None:
+    """Compile a line for the device.
+
+    Raises:
+        UserError: `torch.compile` lacks something: a C++ compiler, Python's headers, Triton.
+    """
+    # A line that no earlier run can have left in the compiler's cache.
+    factor = time.time()
+    try:
+        torch.compile(lambda x: x * factor)(torch.ones(8, device=device))
+    except Exception as error:
+        # Its backends and their tools raise anything.
+        raise UserError(
+            f"torch.compile doesn't work here: {describe(error)}; it takes a C++ compiler (g++), on a GPU also Triton "
+            "and Python's headers (python3-dev): install them, or leave runtime.compile (--compile) out"
+        ) from error
+
+
 class Precision:
     """Mixed precision of one network: the format, autocast, and the gradient scaler of its optimiser for fp16.
 
@@ -70,7 +102,7 @@ class Precision:
         device: where the run computes.
 
     Raises:
-        UserError: another name.
+        UserError: another name, or a format in which this CPU can't compute.
     """
 
     def __init__(self, name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> None:
@@ -78,6 +110,9 @@ class Precision:
             raise UserError(f"precision: expected auto, {', '.join(FORMATS)}, found {name!r}")
         self.device = device
         self.dtype = fastest_format(device) if name == "auto" else FORMATS[name]
+        if not has_arithmetic(device, self.dtype):
+            others = [other for other, dtype in FORMATS.items() if has_arithmetic(device, dtype)]
+            raise UserError(f"precision {name}: this CPU doesn't compute in it: take auto, {' or '.join(others)}")
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
 
     def autocast(self) -> AbstractContextManager:

@@ -12,7 +12,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from srgan.common import parallel
 from srgan.common.errors import UserError, error_context, warn
-from srgan.common.precision import Precision, keep_freed_memory
+from srgan.common.precision import Precision, check_compiler, keep_freed_memory
+from srgan.common.shipped import shipped
 from srgan.networks.architectures import Network, build, describe_network
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.losses import (
@@ -24,6 +25,7 @@ from srgan.networks.losses import (
     phase_loss,
     spectrum_loss,
 )
+from srgan.networks.released import released_weights
 from srgan.networks.weights import load_generator
 from srgan.training.config import AdversarialConfig, PretrainConfig, Runtime
 from srgan.training.schedule import learning_rate, warmup
@@ -263,7 +265,7 @@ def initial_generator(config: PretrainConfig) -> Network:
     shape = config.generator
     if not config.init:
         return build(**asdict(shape))
-    if not Path(config.init).exists():
+    if not shipped(Path(config.init)).exists() and config.init not in released_weights():
         raise UserError(
             f"init: expected a generator's weights or run folder, found nothing at {config.init}; "
             "run pretrain.py first, or take init=weights/srresnet_x4.safetensors"
@@ -330,7 +332,13 @@ def wrap(network: nn.Module, config: Runtime) -> nn.Module:
 
 
 def compile_network(network: nn.Module) -> None:
-    """Let `torch.compile` fuse the network's kernels, and on CUDA launch them as one graph. In place, same state."""
+    """Let `torch.compile` fuse the network's kernels, and on CUDA launch them as one graph. In place, same state.
+
+    Raises:
+        UserError: what it needs is missing.
+    """
+    for device in {parameter.device for parameter in network.parameters()}:
+        check_compiler(device)
     network.compile(mode="reduce-overhead")
 
 

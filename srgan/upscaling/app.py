@@ -16,7 +16,7 @@ from typing import Any
 from srgan.common.errors import UserError, command, warn
 from srgan.common.files import writing
 from srgan.common.images import image_size, write_image
-from srgan.common.precision import FORMATS
+from srgan.common.precision import FORMATS, Precision, select_device
 from srgan.networks.interpolate import load_with_strength
 from srgan.networks.released import released_weights
 from srgan.upscaling.choice import CLEAN, suited_weights
@@ -69,6 +69,7 @@ def app() -> None:
     args = parser.parse_args()
     if not args.megapixels > 0 or args.queue < 1 or not 0 < args.port < 2**16:
         raise UserError("--megapixels takes more than 0, --queue takes 1 or more, --port takes 1 to 65535")
+    Precision(args.precision, select_device(args.device))  # what can't be is said before the page opens
     password = args.password if args.password is None else args.password or ask_password()
     with ended_at_once(), temporary_folder() as folder, listen(args.host, args.port) as listener:
         # Gradio is told here alone: its settings in the environment could open folders or a tunnel to the internet.
