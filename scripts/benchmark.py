@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -145,11 +146,11 @@ def inference(device: torch.device, rounds: int) -> Rows:
         image = photograph(height, width)
         lr = lr_tensor(image[None]).to(device)
         upscalers = {"fp32": Upscaler(WEIGHTS, device.type, "fp32"), "fast": Upscaler(WEIGHTS, device.type)}
-        variants = {"plain eager fp32": torch.inference_mode()(lambda lr=lr: plain(lr))}
+        variants: dict[str, Callable[[], object]] = {"plain eager fp32": torch.inference_mode()(partial(plain, lr))}
         for name, upscaler in upscalers.items():
-            variants[name] = lambda upscaler=upscaler, image=image: upscaler.upscale(image)
+            variants[name] = partial(upscaler.upscale, image)
         with torch.inference_mode():
-            work = operations(lambda lr=lr: plain(lr))
+            work = operations(partial(plain, lr))
         seconds = medians(variants, device, rounds)
         for label, value in seconds.items():
             rows.append(
@@ -187,17 +188,17 @@ def data(rounds: int, workers: Iterable[int] | None = None) -> Rows:
         rng = np.random.default_rng(0)
 
         def decode_per_crop() -> None:
-            i, x, y = rng.integers(8), rng.integers(487), rng.integers(316)
+            i, x, y = (int(rng.integers(count)) for count in (8, 487, 316))
             with Image.open(root / "X_HR" / f"{i:04}.png") as hr:
                 np.asarray(hr.crop((4 * x, 4 * y, 4 * x + 96, 4 * y + 96)))
             with Image.open(root / "X_LR_bicubic" / "X4" / f"{i:04}x4.png") as lr:
                 np.asarray(lr.crop((x, y, x + 24, y + 24)))
 
         photo = CropDataset([root / "X_HR" / "*.png"], cache=root / "cache", degradation=Photo())
-        variants = {
+        variants: dict[str, Callable[[], object]] = {
             "decode per crop": decode_per_crop,
-            "CropDataset": lambda: dataset[rng.integers(10**6)],
-            "CropDataset, degradation photo": lambda: photo[rng.integers(10**6)],
+            "CropDataset": lambda: dataset[int(rng.integers(10**6))],
+            "CropDataset, degradation photo": lambda: photo[int(rng.integers(10**6))],
         }
         seconds = medians(variants, torch.device("cpu"), rounds)
         rates = {name: 1 / value for name, value in seconds.items()}
@@ -228,7 +229,15 @@ def growth(device: torch.device, rounds: int) -> Rows:
             height = round(math.sqrt(megapixels * 1e6 * 3 / 4))
             picture = Path(folder) / "picture.png"
             write_image(picture, photograph(height, height * 4 // 3))
-            command_line = [sys.executable, "demo.py", picture, "--device", device.type, "--out", f"{folder}/out"]
+            command_line: list[str | Path] = [
+                sys.executable,
+                "demo.py",
+                picture,
+                "--device",
+                device.type,
+                "--out",
+                f"{folder}/out",
+            ]
             start = time.perf_counter()
             child = subprocess.Popen(command_line, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             _, status, usage = os.wait4(child.pid, 0)

@@ -264,7 +264,7 @@ def measured_rate(name: str, training: Training, session: Session) -> float:
 
 def launch(name: str, training: Training, iterations: int, session: Session) -> int:
     """Train in a process of its own, which is told to stop after the limit. Returns its exit code."""
-    arguments = ["--config", CONFIGS / training.config, "--device", session.device.type, "--resume"]
+    arguments: list[str | Path] = ["--config", CONFIGS / training.config, "--device", session.device.type, "--resume"]
     overrides = [*training.overrides, f"name=gpu_{name}", f"optimizer.iterations={iterations}"]
     process = subprocess.Popen([sys.executable, REPOSITORY / f"{training.script}.py", *arguments, *overrides])
     try:

@@ -19,7 +19,7 @@ class PlainGenerator(Generator):
         super().__init__()
         for module in self.modules():
             if isinstance(module, nn.PReLU):
-                module.forward = partial(nn.PReLU.forward, module)
+                module.forward = partial(nn.PReLU.forward, module)  # type: ignore[method-assign]
 
     def reconstruct(self, features: Tensor) -> Tensor:
         return self.tail(self.upsample(features))

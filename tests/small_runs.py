@@ -47,7 +47,7 @@ def write_config(folder: Path, photographs: Path, script: str = "pretrain", **se
     """A config of 30 iterations of milliseconds each, updated with `sections`."""
     held_out = folder / "held out.png"
     write_image(held_out, data.camera()[100:228, 200:328])
-    tree = {
+    tree: dict[str, Any] = {
         "name": "run",
         "data": {"folders": [str(photographs)], "cache": str(photographs.parent / "cache"), "crop": 32, "workers": 0},
         "generator": {"blocks": 1, "channels": 8},
@@ -83,7 +83,7 @@ def double_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-def shell(script: str, *arguments: str | Path, processes: int = 1, **options: Any) -> subprocess.Popen:
+def shell(script: str, *arguments: object, processes: int = 1, **options: Any) -> subprocess.Popen:
     """Start a script as a process in its own session, with its output piped as text.
 
     Of several processes, it is torchrun that starts them.

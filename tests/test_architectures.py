@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from conftest import randomised
 from small_runs import assert_same_end, rows, trainer, write_config
 from torch import nn
 
-from scripts import interpolate
 from srgan.common.errors import UserError
-from srgan.networks.architectures import ARCHITECTURES, Network, build, describe_network
+from srgan.networks.architectures import ARCHITECTURES, build, describe_network
+from srgan.networks.interpolate import mix
+from srgan.networks.network import TrainableNetwork
 from srgan.networks.tensors import read_tensor_file
 from srgan.networks.weights import load_generator, save_weights
 from srgan.upscaling.upscaler import Upscaler
@@ -21,7 +23,7 @@ from srgan.upscaling.upscaler import Upscaler
 each_network = pytest.mark.parametrize("name", ARCHITECTURES)
 
 
-def network(name: str, scale: int = 4, blocks: int = 2, channels: int = 8) -> Network:
+def network(name: str, scale: int = 4, blocks: int = 2, channels: int = 8) -> TrainableNetwork:
     """In eval mode, and no layer of it without effect."""
     return randomised(build(name, scale=scale, blocks=blocks, channels=channels))
 
@@ -148,7 +150,7 @@ def test_trains_resumes_and_mixes(name: str, tmp_path: Path, photographs: Path) 
     """From pretrain.py over a crash, train.py and interpolate.py to an upscaled image, by the config's one word."""
     shape = {"architecture": name, "blocks": 1, "channels": 8}
     quick = {"iterations": 12, "batch": 2, "lr": 2e-3, "ema": 0.9}
-    sections = {
+    sections: dict[str, Any] = {
         "optimizer": quick,
         "generator": shape,
         "log": {"every": 2, "checkpoint": 6},
@@ -173,7 +175,7 @@ def test_trains_resumes_and_mixes(name: str, tmp_path: Path, photographs: Path) 
     # The weights of a checkpoint name their architecture, too.
     gan = load_generator(tmp_path / "gan" / "checkpoints" / "last.pt")
     assert type(gan) is ARCHITECTURES[name]
-    interpolate.mix(pixels, tmp_path / "gan", 0.5, tmp_path / "mixed.safetensors")
+    mix(pixels, tmp_path / "gan", 0.5, tmp_path / "mixed.safetensors")
     ours, theirs = (next(load_generator(path).parameters()) for path in (pixels, tmp_path / "mixed.safetensors"))
     torch.testing.assert_close(theirs, (ours + next(gan.parameters())) / 2)
     assert Upscaler(tmp_path / "mixed.safetensors", "cpu").upscale(np.zeros((9, 7, 3), np.uint8)).shape == (36, 28, 3)

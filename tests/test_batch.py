@@ -4,6 +4,7 @@ import os
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def upscaler() -> Upscaler:
     return Upscaler(Generator(blocks=1, channels=8))
 
 
-def run(upscaler: Upscaler, jobs: list[Job], scale: int = 4, **options: object) -> int:
+def run(upscaler: Upscaler, jobs: list[Job], scale: int = 4, **options: Any) -> int:
     return batch.run(lambda _: upscaler, jobs, scale, **options)
 
 

@@ -238,7 +238,7 @@ def test_override_goes_before_the_file(tmp_path: Path) -> None:
 def test_configs_are_frozen() -> None:
     config = parse(PretrainConfig, {"name": "x"})
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.name = "y"
+        config.name = "y"  # type: ignore[misc]
 
 
 def test_changes_are_named() -> None:

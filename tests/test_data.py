@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def dataset(folder: Path, **options: object) -> CropDataset:
+def dataset(folder: Path, **options: Any) -> CropDataset:
     return CropDataset([folder], **{"crop": 32, "cache": folder.parent / "cache", **options})
 
 

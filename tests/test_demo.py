@@ -24,7 +24,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def demo(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run demo.py from another folder than the repository's."""
-    command = [sys.executable, REPOSITORY / "demo.py", *map(str, arguments)]
+    command = [sys.executable, str(REPOSITORY / "demo.py"), *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
 
 

@@ -49,7 +49,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def archive(script: ModuleType, tmp_path: Path) -> object:
+def archive(script: ModuleType, tmp_path: Path) -> div2k.Archive:
     """A served archive of three LR images in DIV2K's layout."""
     image, path = tmp_path / "image.png", tmp_path / "served" / "DIV2K_train_LR_bicubic_X4.zip"
     path.parent.mkdir(exist_ok=True)
@@ -61,7 +61,7 @@ def archive(script: ModuleType, tmp_path: Path) -> object:
     return script.Archive(path.name, md5, "DIV2K_train_LR_bicubic/X4", 3)
 
 
-def test_fetches_checks_and_unpacks_once(script: ModuleType, archive: object, url: str, tmp_path: Path) -> None:
+def test_fetches_checks_and_unpacks_once(script: ModuleType, archive: div2k.Archive, url: str, tmp_path: Path) -> None:
     root = tmp_path / "DIV2K"
     script.fetch(archive, url, root, keep=False)
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
@@ -71,7 +71,9 @@ def test_fetches_checks_and_unpacks_once(script: ModuleType, archive: object, ur
     assert len(Server.requests) == seen, "a second run has nothing to fetch"
 
 
-def test_interrupted_unpacking_is_made_good(script: ModuleType, archive: object, url: str, tmp_path: Path) -> None:
+def test_interrupted_unpacking_is_made_good(
+    script: ModuleType, archive: div2k.Archive, url: str, tmp_path: Path
+) -> None:
     root = tmp_path / "DIV2K"
     script.fetch(archive, url, root, keep=True)
     (root / archive.folder / "0002x4.png").unlink()
@@ -82,7 +84,7 @@ def test_interrupted_unpacking_is_made_good(script: ModuleType, archive: object,
 
 
 def test_damaged_download_is_an_error_and_leaves_nothing(
-    script: ModuleType, archive: object, url: str, tmp_path: Path
+    script: ModuleType, archive: div2k.Archive, url: str, tmp_path: Path
 ) -> None:
     served = tmp_path / "served" / archive.name
     served.write_bytes(served.read_bytes()[:-10])
@@ -91,7 +93,7 @@ def test_damaged_download_is_an_error_and_leaves_nothing(
     assert not list((tmp_path / "DIV2K").rglob("*.*"))
 
 
-def test_no_connection_is_an_error(script: ModuleType, archive: object, tmp_path: Path) -> None:
+def test_no_connection_is_an_error(script: ModuleType, archive: div2k.Archive, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="check the connection"):
         script.fetch(archive, "http://127.0.0.1:9", tmp_path / "DIV2K", keep=False)
 
@@ -109,7 +111,7 @@ FAULTY = {
 
 @pytest.mark.parametrize("answer", FAULTY.values(), ids=FAULTY)
 def test_faulty_servers(
-    script: ModuleType, archive: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+    script: ModuleType, archive: div2k.Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
     """One that goes silent is given up, one that sends nonsense is named; nothing is left of the download."""
     monkeypatch.setattr(script, "TIMEOUT", 0.2)
@@ -136,12 +138,12 @@ def test_faulty_servers(
 @pytest.mark.parametrize(
     "url", ["somewhere", "http://", "http://[::1", "http://a b", "ftp:/x", "http://x:port", "data:,"]
 )
-def test_senseless_urls(script: ModuleType, archive: object, tmp_path: Path, url: str) -> None:
+def test_senseless_urls(script: ModuleType, archive: div2k.Archive, tmp_path: Path, url: str) -> None:
     with pytest.raises(UserError, match="can't be fetched: "):
         script.fetch(archive, url, tmp_path / "DIV2K", keep=False)
 
 
-def test_root_that_cannot_be_written(script: ModuleType, archive: object, url: str, tmp_path: Path) -> None:
+def test_root_that_cannot_be_written(script: ModuleType, archive: div2k.Archive, url: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: can't be written: File exists"):
         script.fetch(archive, url, tmp_path / "file", keep=False)

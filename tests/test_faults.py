@@ -141,7 +141,7 @@ def test_shared_memory_that_is_full(tmp_path: Path, photographs: Path) -> None:
 
     config = load_config(PretrainConfig, write_config(tmp_path, photographs, data={"workers": 1}))
     with pytest.raises(UserError, match=r"^the data loader failed: .*No space left on device.* try a smaller data\.wo"):
-        next(load_batches(FullMemory(), config, 0, False))
+        next(load_batches(FullMemory(), config, 0, False))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

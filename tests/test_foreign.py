@@ -77,8 +77,8 @@ class Leftthomas(nn.Module):
             layers = {"conv1": conv(64, 64), "bn1": BatchNorm2d(64), "prelu": PReLU()}
             self.add_module(f"block{i}", Residual(OrderedDict(layers, conv2=conv(64, 64), bn2=BatchNorm2d(64))))
         self.block7 = Sequential(conv(64, 64), last())
-        layers = ((conv(64, 256), PixelShuffle(2), PReLU()) for _ in range(upsamplings))
-        upsampling = (named(conv=conv, pixel_shuffle=shuffle, prelu=prelu) for conv, shuffle, prelu in layers)
+        count = range(upsamplings)
+        upsampling = (named(conv=conv(64, 256), pixel_shuffle=PixelShuffle(2), prelu=PReLU()) for _ in count)
         self.block8 = Sequential(*upsampling, conv(64, 3, 9))
 
     def forward(self, lr: Tensor) -> Tensor:
@@ -209,6 +209,9 @@ def test_what_only_looks_like_published_weights_is_refused(
     assert len(str(error.value).splitlines()) == 1
 
 
+NORM = ("running_mean", "running_var", "weight", "bias")
+
+
 def plain_forward(tensors: dict[str, Tensor], lr: Tensor) -> Tensor:
     """netG of January 2018 by the names of its tensors alone: LR in [0, 1] -> SR in [0, 1]."""
 
@@ -217,9 +220,8 @@ def plain_forward(tensors: dict[str, Tensor], lr: Tensor) -> Tensor:
         return F.conv2d(x, weight, tensors[f"{name}.bias"], padding=weight.shape[-1] // 2)
 
     def normalised(name: str, x: Tensor) -> Tensor:
-        return F.batch_norm(
-            x, *(tensors[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
-        )
+        mean, variance, weight, bias = (tensors[f"{name}.{part}"] for part in NORM)
+        return F.batch_norm(x, mean, variance, weight, bias)
 
     def activated(name: str, x: Tensor) -> Tensor:
         return F.prelu(x, tensors[f"{name}.weight"])

@@ -1,6 +1,7 @@
 """Which pictures go in, and under which names they come out."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def paths(names: list[object], recursive: bool = False) -> list[Path]:
     return [file.path for file in find_inputs([str(name) for name in names], recursive).files]
 
 
-def targets(sources: list[InputFile], out: Path, **options: object) -> list[str]:
+def targets(sources: list[InputFile], out: Path, **options: Any) -> list[str]:
     return [job.target.relative_to(out).as_posix() for job in plan(sources, out, 4, **options)]
 
 

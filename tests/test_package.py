@@ -122,7 +122,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
         shutil.copy(REPOSITORY / name, source)
-    options = ["-q", "--no-deps", "--no-build-isolation", "--no-index", "--target", site]
+    options = ["-q", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site)]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, source], check=True)
     return site
 
@@ -130,7 +130,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_installed_commands_work_in_an_empty_folder(site: Path, tmp_path: Path, photographs: Path) -> None:
     """Each finds the configs, weights and pages that it needs."""
     small = ["optimizer.iterations=1", "validation.every=1", "log.every=1", "log.checkpoint=1", "optimizer.batch=1"]
-    commands = [
+    commands: list[list[object]] = [
         ["pretrain", "--dry-run"],
         ["train", "--dry-run"],
         ["train", "--config", "configs/srgan_vgg22.yaml", "--dry-run"],
@@ -150,10 +150,9 @@ def test_installed_commands_work_in_an_empty_folder(site: Path, tmp_path: Path, 
         assert done.returncode == 0, (arguments, done.stderr)
     assert (tmp_path / "rating" / "rating.html").is_file()
     code = "import srgan, importlib.resources; print(importlib.resources.files(srgan).joinpath('py.typed').is_file())"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True
-    )
-    assert done.stdout == b"True\n"
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    typed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True)
+    assert typed.stdout == b"True\n"
 
 
 @pytest.mark.parametrize("script", ["pretrain.py", "train.py"])
@@ -168,7 +167,7 @@ def test_a_clones_scripts_find_their_configs_from_another_folder(script: str, tm
 @pytest.mark.parametrize("script", ["export", "interpolate", "download_div2k", "rating"])
 def test_scripts_show_their_options_from_any_folder(script: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, REPOSITORY / "scripts" / f"{script}.py", "--help"]
+    command = [sys.executable, str(REPOSITORY / "scripts" / f"{script}.py"), "--help"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: {script}.py [-h]")

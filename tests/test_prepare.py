@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_lr_file_of_a_prepared_photograph_is_not_used(jpeg: Path, ramp: np.ndarr
 def test_crops_and_cache(jpeg: Path) -> None:
     """Each choice has its own file in the cache, of the prepared size; one for the PNG serves them all."""
     write_image(jpeg.with_name("b.png"), read_rgb(jpeg))
-    options = {"crop": 64, "cache": jpeg.parents[1] / "cache"}
+    options: dict[str, Any] = {"crop": 64, "cache": jpeg.parents[1] / "cache"}
     sizes = {
         (cut, half): [
             (pair.height, pair.width)
@@ -106,7 +107,8 @@ def test_photographs_too_small_when_prepared(jpeg: Path, capsys: pytest.CaptureF
     assert top != left
     exif = Image.Exif()
     exif[0x0112] = 6
-    options = {"crop": 96, "cache": jpeg.parents[1] / "cache", "preparation": Preparation(jpeg_offset=True)}
+    options: dict[str, Any] = {"crop": 96, "cache": jpeg.parents[1] / "cache"}
+    options |= {"preparation": Preparation(jpeg_offset=True)}
     for height, width in ((96 + top, 96 + left), (96 + top - 1, 96 + left), (96 + top, 96 + left - 1)):
         Image.new("RGB", (height, width)).save(jpeg.with_name("side.jpg"), exif=exif)
         crops = CropDataset([jpeg.parent], **options)

@@ -1,5 +1,7 @@
 """Statistics of ratings and preferences, against figures worked out by hand, published, or scipy's."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ from srgan.evaluation.rating import (
 )
 
 
-def ratings(marks: dict[str, list[list[int]]], benchmark: str = "Set5") -> pd.DataFrame:
+def ratings(marks: Mapping[str, Sequence[Sequence[float]]], benchmark: str = "Set5") -> pd.DataFrame:
     """Of raters x images, by method."""
     rows = [
         (f"rater{r}", method, benchmark, f"image{i}", mark)

@@ -187,7 +187,7 @@ def test_tables_and_charts_of_an_earlier_run_are_set_aside(scores: pd.DataFrame,
 def test_perception_is_drawn_against_distortion_where_both_were_measured(scores: pd.DataFrame, tmp_path: Path) -> None:
     assert draw_tradeoff(scores, METRICS, tmp_path) is None
     lpips = Metric("LPIPS", lambda a, b: 0.0, "", higher_is_better=False)
-    metrics, scores = METRICS | {"lpips": lpips}, scores.assign(lpips=np.linspace(0.1, 0.4, len(scores)))
+    metrics, scores = {**METRICS, "lpips": lpips}, scores.assign(lpips=np.linspace(0.1, 0.4, len(scores)))
     plain = read_rgb(draw_tradeoff(scores, metrics, tmp_path))
     joined = read_rgb(draw_tradeoff(scores, metrics, tmp_path, line=["bicubic", "sharp"]))
     assert plain.shape == joined.shape

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from conftest import REPOSITORY
 from PIL import Image
 from skimage import data
 from small_runs import (
+    KINDS,
     assert_same_end,
     die_at_rename,
     exit_status,
@@ -48,16 +50,18 @@ def _light_runs() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> dict[str, tuple[Path, Path]]:
     """For each script: a config of 30 or 8 iterations and the folder of its uninterrupted run, with two workers."""
-    short = {
+    short: dict[str, Any] = {
         "optimizer": {"iterations": 8, "milestones": [5]},
         "validation": {"every": 4},
         "log": {"every": 2, "checkpoint": 4},
     }
     runs = {}
     with light_runs():
-        for script, sections in {"pretrain": {}, "train": short}.items():
+        for script in KINDS:
             folder = tmp_path_factory.mktemp(script)
-            config = write_config(folder, photographs, script, data={"workers": 2}, **sections)
+            config = write_config(
+                folder, photographs, script, data={"workers": 2}, **(short if script == "train" else {})
+            )
             trainer(config, folder, script=script).run()
             runs[script] = config, folder / "run"
     return runs
@@ -134,7 +138,11 @@ def test_adversarial_training_survives_a_sigterm_to_all_its_processes(
 
 def test_second_signal_ends_at_once(tmp_path: Path, photographs: Path) -> None:
     """The loader's worker is stopped, so the current step never ends; only the second signal can end the process."""
-    endless = {"optimizer": {"iterations": 10**9}, "validation": {"every": 10**9}, "log": {"every": 5, "checkpoint": 5}}
+    endless: dict[str, Any] = {
+        "optimizer": {"iterations": 10**9},
+        "validation": {"every": 10**9},
+        "log": {"every": 5, "checkpoint": 5},
+    }
     config = write_config(tmp_path, photographs, data={"workers": 1}, **endless)
     process = shell("pretrain", "--config", config, "--runs", tmp_path)
     try:
@@ -202,7 +210,11 @@ def test_crash_between_any_two_steps(
 
 def test_kill_9_before_any_rename(tmp_path: Path, photographs: Path) -> None:
     """Every file but the log is written by renaming, so these are the moments that matter."""
-    sections = {"optimizer": {"iterations": 2}, "validation": {"every": 2}, "log": {"every": 1, "checkpoint": 1}}
+    sections: dict[str, Any] = {
+        "optimizer": {"iterations": 2},
+        "validation": {"every": 2},
+        "log": {"every": 1, "checkpoint": 1},
+    }
     config = write_config(tmp_path, photographs, **sections)
     trainer(config, tmp_path / "whole").run()
     limit, status = 0, -signal.SIGKILL
@@ -235,7 +247,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damaged_checkpoint_falls_back_to_the_one_before(
-    finished: tuple[Path, Path], tmp_path: Path, damage: object, capsys: pytest.CaptureFixture[str]
+    finished: tuple[Path, Path], tmp_path: Path, damage: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, run = finished
     last, before = run / "checkpoints" / "last.pt", run / "checkpoints" / "last-previous.pt"

@@ -3,6 +3,7 @@
 import copy
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_one_step_is_plain_adam() -> None:
 
 def test_discriminators_update_leaves_the_generator_alone(weights: Path) -> None:
     stage, pair = adversarial_stage(weights), batch()
-    stage.optimizer.step = lambda: None
+    stage.optimizer.step = Mock()
     generator, discriminator = (copy.deepcopy(n.state_dict()) for n in (stage.generator, stage.discriminator))
     stage.step(*pair)
     assert not any(changed(stage.generator, generator))
@@ -82,7 +83,7 @@ def test_discriminators_update_leaves_the_generator_alone(weights: Path) -> None
 
 def test_generators_update_leaves_the_discriminator_alone(weights: Path) -> None:
     stage, pair = adversarial_stage(weights), batch()
-    stage.discriminator_optimizer.step = lambda: None
+    stage.discriminator_optimizer.step = Mock()
     generator, discriminator = (copy.deepcopy(n.state_dict()) for n in (stage.generator, stage.discriminator))
     for _ in range(2):  # the body starts at zero and passes gradients on from the second step
         stage.step(*pair)
@@ -94,7 +95,7 @@ def test_generators_update_leaves_the_discriminator_alone(weights: Path) -> None
 def test_discriminator_learns_to_tell(weights: Path) -> None:
     """Against a generator that stands still it must win: D(HR) goes up, D(SR) down."""
     stage, pair = adversarial_stage(weights, optimizer={"lr": 1e-4}), batch()
-    stage.optimizer.step = lambda: None
+    stage.optimizer.step = Mock()
     rows = [stage.step(*pair) for _ in range(10)]
     assert rows[-1]["D(HR)"] > 0.8
     assert rows[-1]["D(SR)"] < 0.2

@@ -1,6 +1,7 @@
 """Distillation: what the generator is taught instead of the original."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -129,7 +130,7 @@ def test_another_teacher_has_the_crops_that_are_not_nearly_clean(weights: Path, 
     crops, originals = torch.cat([clean + 0.0277 * sign, clean + 0.0287 * sign]), hr.expand(2, -1, -1, -1)
     other = weights.with_name("other.safetensors")
     save_weights(Generator(blocks=1, channels=8).eval(), other)
-    options = {"teacher_ensemble": False}
+    options: dict[str, Any] = {"teacher_ensemble": False}
     target = teacher(weights, "photo", degraded_teacher=str(other), **options).target(crops, originals, 0)
     torch.testing.assert_close(target[:1], teacher(weights, **options).target(clean, hr, 0))
     torch.testing.assert_close(target[1:], teacher(other, **options).target(crops[1:], hr, 0))

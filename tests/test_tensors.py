@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -133,7 +134,7 @@ def test_hostile_pickles(tmp_path: Path, spoil: Callable[[Tensors], object], mes
 @pytest.mark.parametrize("kind", DENSE)
 def test_hostile_safetensors(tmp_path: Path, kind: str) -> None:
     spoil, message = HOSTILE[kind]
-    tensors = spoil(Generator(blocks=2, channels=8).state_dict())
+    tensors: Any = spoil(Generator(blocks=2, channels=8).state_dict())
     safetensors.torch.save_file(tensors, tmp_path / "weights.safetensors")
     refused(tmp_path / "weights.safetensors", message)
 

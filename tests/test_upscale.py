@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def generator() -> Generator:
     return random_generator(blocks=2, channels=8)
 
 
-def whole(generator: Generator, **options: object) -> Upscaler:
+def whole(generator: Generator, **options: Any) -> Upscaler:
     """An Upscaler that takes any image in one piece."""
     return Upscaler(generator, tile=10**6, **options)
 
@@ -137,7 +138,7 @@ def test_a_reversed_view_is_an_array_too(generator: Generator, astronaut: np.nda
         (torch.zeros(4, 4, 3, dtype=torch.uint8), TypeError),
     ],
 )
-def test_other_images_are_refused(generator: Generator, image: object, error: type[Exception]) -> None:
+def test_other_images_are_refused(generator: Generator, image: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="expected an image"):
         Upscaler(generator).upscale(image)
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from small_runs import KINDS, double_precision, light_runs, trainer
@@ -27,13 +28,14 @@ def five_steps(folder: Path, script: str, variant: str, *overrides: str) -> dict
     with double_precision():
         run = trainer(folder / f"{script}.yaml", folder, f"name={script}-{variant}", *overrides, script=script)
         # The fused copy, for inference, has no double precision.
-        run.stage.teacher.network = load_network(folder / "teacher.safetensors")
-        networks = [run.stage.generator] + ([run.stage.discriminator] if script == "train" else [])
+        stage: Any = run.stage
+        stage.teacher.network = load_network(folder / "teacher.safetensors")
+        networks = [stage.generator] + ([stage.discriminator] if script == "train" else [])
         if variant == "accumulated":
             for network in networks:
                 network.eval()
         for batch in islice(load_batches(load_photographs(run.config), run.config, 0, False), 5):
-            run.stage.step(*(crops.double() for crops in run._to_device(*batch)))
+            stage.step(*(crops.double() for crops in run._to_device(*batch)))
     return {f"{i}.{name}": tensor for i, n in enumerate(networks) for name, tensor in n.state_dict().items()}
 
 

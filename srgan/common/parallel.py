@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -90,9 +90,10 @@ def is_lost_connection(error: Exception) -> bool:
 
 def from_main(work: Callable[[], T]) -> T:
     """Run `work` in the main process only and broadcast its result, which must be on the CPU."""
-    results = [work() if is_main() else None]
-    if world_size() > 1:
-        dist.broadcast_object_list(results)
+    if world_size() == 1:
+        return work()
+    results: list[Any] = [work() if is_main() else None]
+    dist.broadcast_object_list(results)
     return results[0]
 
 
@@ -121,7 +122,7 @@ def gather(items: list[T]) -> list[T]:
     """The items of all processes in the order of their ranks: the inverse of `shard`."""
     if world_size() == 1:
         return items
-    shards = [[]] * world_size()
+    shards: list[list[T]] = [[]] * world_size()
     dist.all_gather_object(shards, items)
     return [item for shard in shards for item in shard]
 

@@ -5,7 +5,7 @@ import sys
 import time
 from contextlib import AbstractContextManager, suppress
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def select_device(name: Literal["auto", "cpu", "cuda", "mps"]) -> torch.device:
-    """The device by its name; auto takes CUDA where there is one, of several processes each its own GPU.
+def select_device(name: str) -> torch.device:
+    """The device by its name in `DEVICES`; auto takes CUDA where there is one, of several processes each its own GPU.
 
     "mps" is Apple's GPU; auto doesn't take it, since nothing here was measured on one.
 
@@ -105,7 +105,7 @@ class Precision:
         UserError: another name, or a format in which this CPU can't compute.
     """
 
-    def __init__(self, name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> None:
+    def __init__(self, name: str, device: torch.device) -> None:
         if name not in ("auto", *FORMATS):
             raise UserError(f"precision: expected auto, {', '.join(FORMATS)}, found {name!r}")
         self.device = device

@@ -18,7 +18,8 @@ from srgan.common.files import remove_leftovers, whole_file
 from srgan.common.images import image_size
 from srgan.data.pairs import ImagePair
 
-Item, Value = TypeVar("Item"), TypeVar("Value")
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 
 class CachedPair(NamedTuple):
@@ -106,7 +107,8 @@ class PairCache:
                 match = re.fullmatch(r"([0-9a-f]+)_(\d+)x(\d+)(?:_x(\d+))?\.u8", entry.name)
                 if match:
                     key, *sides = match.groups()
-                    pair = CachedPair(Path(entry.path), *(side and int(side) for side in sides))
+                    height, width, lr_scale = sides
+                    pair = CachedPair(Path(entry.path), int(height), int(width), int(lr_scale) if lr_scale else None)
                     if entry.stat().st_size == pair.bytes:
                         found[key] = pair
         except OSError as error:
@@ -115,7 +117,7 @@ class PairCache:
 
     def _source(self, pair: ImagePair) -> Source:
         width, height = image_size(pair.hr)
-        facts = [self.scale, pair.preparation if pair.preparation.applies_to(pair.hr) else None]
+        facts: list[object] = [self.scale, pair.preparation if pair.preparation.applies_to(pair.hr) else None]
         if not pair.degradation.per_crop:
             facts.append("LR file" if pair.lr_file else pair.degradation)
         for path in filter(None, (pair.hr, pair.lr_file)):
@@ -144,7 +146,7 @@ class PairCache:
         hr, *lr = map(np.ascontiguousarray, images)
         entry = self._entry(pair, key, *hr.shape[:2])
         with whole_file(entry.path) as part, part.open("wb") as file:
-            file.writelines([hr, *lr])
+            file.writelines(image.data for image in (hr, *lr))
         return entry
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,10 +75,11 @@ class CropDataset(Dataset):
         lr, hr = self.pairs[rng.integers(len(self.pairs))].open()
         size = self.crop // self.scale
         y, x = (rng.integers(side // self.scale - size + 1) for side in hr.shape[:2])
-        flip, turns = rng.integers(2), rng.integers(4)
+        flip, turns = int(rng.integers(2)), int(rng.integers(4))
         hr_crop = _window(hr, y * self.scale, x * self.scale, self.crop)
         lr_crop = self._degraded(hr, y, x, rng) if lr is None else _window(lr, y, x, size)
-        return tuple(torch.from_numpy(_oriented(crop, flip, turns)) for crop in (lr_crop, hr_crop))
+        lr_tensor, hr_tensor = (torch.from_numpy(_oriented(crop, flip, turns)) for crop in (lr_crop, hr_crop))
+        return lr_tensor, hr_tensor
 
     def _degraded(self, hr: np.ndarray, y: int, x: int, rng: np.random.Generator) -> np.ndarray:
         """The LR crop at (y, x), in LR pixels, computed from the HR image around it."""
@@ -98,7 +100,7 @@ class DIV2K(CropDataset):
         options: as `CropDataset`.
     """
 
-    def __init__(self, root: str | Path = "datasets/DIV2K", split: str = "train", **options: object) -> None:
+    def __init__(self, root: str | Path = "datasets/DIV2K", split: str = "train", **options: Any) -> None:
         super().__init__([Path(root) / f"DIV2K_{split}_HR"], **options)
 
 

@@ -118,7 +118,7 @@ def _about(row: dict[str, str], key: dict[str, Any]) -> dict[str, Any]:
     """A sound answer, with what it is about in place of the pictures' ids."""
     shown, answer = row["shown"].split(), row["answer"]
     (method, benchmark, image), *_ = (key["items"][item] for item in shown)
-    known = {name: row[name] for name in ("session", "rater", "time")}
+    known: dict[str, Any] = {name: row[name] for name in ("session", "rater", "time")}
     known |= {"trial": int(row["trial"]), "trials": int(row["trials"]), "seconds": float(row["seconds"])}
     known |= {"picture": " ".join(sorted(shown)), "benchmark": benchmark, "image": image}
     if key["mode"] == "rating":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def self_ensemble(upscale: Upscale) -> Upscale:
     """
 
     def upscale_eight(image: np.ndarray) -> np.ndarray:
-        total = 0
+        total: Any = 0
         for turns in range(4):
             turned = np.rot90(image, turns)
             total = total + np.rot90(upscale(np.ascontiguousarray(turned)), -turns).astype(np.uint16)
@@ -132,7 +132,7 @@ def load_methods(
     ensemble: bool = False,
     overlap: int = OVERLAP,
     strengths: Sequence[float] = (),
-) -> tuple[dict[str, Upscale], int]:
+) -> tuple[dict[str, Method], int]:
     """Methods by name, and their scale: bicubic (whether asked for or not) before the networks.
 
     Args:
@@ -158,7 +158,7 @@ def load_methods(
     if len(set(scales.values())) > 1:
         raise UserError(f"one scale at a time, not {', '.join(f'{name} x{factor}' for name, factor in scales.items())}")
     scale = next(iter(scales.values()), 4)
-    methods = {"nearest": nearest(scale)} if "nearest" in weights else {}
+    methods: dict[str, Method] = {"nearest": nearest(scale)} if "nearest" in weights else {}
     methods["bicubic"] = bicubic(scale)
     for name, network in networks.items():
         methods[f"{name}+" if ensemble else name] = self_ensemble(network.upscale) if ensemble else network.upscale

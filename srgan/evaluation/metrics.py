@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -89,7 +89,7 @@ class Metric:
 
 def pixel_metrics(scale: int) -> dict[str, Metric]:
     """The metrics that are a function of the pixels alone. A new one is its function and a line here."""
-    error = {"on": "whole", "unit": "levels", "digits": 2, "higher_is_better": False}
+    error: dict[str, Any] = {"on": "whole", "unit": "levels", "digits": 2, "higher_is_better": False}
     phases = f"deviation of the mean error among the {scale} x {scale} phases"
     return {
         "psnr": Metric("PSNR", psnr, "peak 255", unit="dB", digits=3),
@@ -208,8 +208,9 @@ class Protocol:
         if min(height, width) < 1:
             raise ValueError(f"nothing is left of {image.shape[1]} x {image.shape[0]} inside the border")
         inside = slice(self.border, -self.border or None)
-        views = {"whole": (image, reference), "RGB": (image[inside, inside], reference[inside, inside])}
-        views["Y"] = views["RGB"] if self.rgb else tuple(luminance(view) for view in views["RGB"])
+        cut = image[inside, inside], reference[inside, inside]
+        y = cut if self.rgb else (luminance(cut[0]), luminance(cut[1]))
+        views = {"whole": (image, reference), "RGB": cut, "Y": y}
         return {name: metric.function(*views[metric.on]) for name, metric in self.metrics.items()}
 
     def __str__(self) -> str:

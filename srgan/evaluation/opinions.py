@@ -126,7 +126,8 @@ def build_study(
     trials = [[name] for name in names.values()]
     if preference:
         images = dict.fromkeys((benchmark, image) for _, benchmark, image in versions)
-        trials = [sorted(names[(m, *image)] for m in pair) for image in images for pair in combinations(methods, 2)]
+        couples = list(combinations(methods, 2))
+        trials = [sorted(names[m, b, image] for m in couple) for b, image in images for couple in couples]
     if repeats is None:
         repeats = len(trials) // 10
     if repeats > len(trials) // 3:

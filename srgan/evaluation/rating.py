@@ -84,10 +84,10 @@ def _benchmarks_and_all(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def holm(p: Sequence[float]) -> np.ndarray:
     """p values corrected for their number by Holm's (1979) step-down method."""
-    p = np.asarray(p, float)
-    order = np.argsort(p)
-    corrected = np.empty_like(p)
-    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    values = np.asarray(p, float)
+    order = np.argsort(values)
+    corrected = np.empty_like(values)
+    corrected[order] = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(max=1)
     return corrected
 
 

@@ -53,9 +53,8 @@ def most_different(results: Mapping[str, Result], side: int, scale: int) -> tupl
     images += [results["bicubic"].sr, results["bicubic"].hr][: max(2 - len(images), 0)]
     planes = np.stack([luminance(image) for image in images])
     differences = planes - planes.mean(axis=0)
-    detail = sum(_window_sums(d * d, side) - _window_sums(d, side) ** 2 / side**2 for d in differences)[
-        ::scale, ::scale
-    ]
+    variances = [_window_sums(d * d, side) - _window_sums(d, side) ** 2 / side**2 for d in differences]
+    detail = np.sum(variances, axis=0)[::scale, ::scale]
     top, left = np.unravel_index(np.argmax(detail), detail.shape)
     return int(top) * scale, int(left) * scale
 

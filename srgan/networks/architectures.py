@@ -1,43 +1,8 @@
-"""The interface of generators, which is all the rest of the package knows of them, and the list of architectures."""
+"""The list of architectures."""
 
-from typing import Protocol
-
-import torch
-from torch import Tensor
-
-from srgan.common.errors import NotFiniteError
 from srgan.networks.generator import Generator
 from srgan.networks.msrresnet import MSRResNet
-
-
-class Network(Protocol):
-    """What inference needs of an `nn.Module` that upscales.
-
-    `forward` maps LR images, N x 3 x H x W, RGB in [0, 1], to SR images, N x 3 x scale*H x scale*W, nominally in
-    [-1, 1]. It equals `reconstruct(features(lr))`; between the two, tiled inference crops the features to what the tile
-    keeps. A network that can't be split there returns `lr` as its features and sets `upsample_radius` to
-    `receptive_radius`.
-    """
-
-    scale: int
-    receptive_radius: int  # LR pixels, in each direction, on which one output pixel can depend
-    upsample_radius: int  # the part of it that is due to `reconstruct`
-
-    def features(self, lr: Tensor) -> Tensor:
-        """N x 3 x H x W -> N x C x H x W."""
-
-    def reconstruct(self, features: Tensor) -> Tensor:
-        """N x C x H x W -> N x 3 x scale*H x scale*W."""
-
-    def for_inference(self) -> "Network":
-        """A copy in eval mode for fast inference: the same function, not trainable."""
-
-
-class TrainableNetwork(Network, Protocol):
-    """A network that can also be trained and saved."""
-
-    arguments: dict[str, int]  # of the constructor: they rebuild the network
-
+from srgan.networks.network import TrainableNetwork
 
 # By their names in configs (`generator.architecture`) and weights files. To add one, write its class in its own file
 # and list it here; tests/test_architectures.py runs over all of them.
@@ -64,25 +29,3 @@ def describe_network(network: TrainableNetwork) -> dict[str, str | int]:
     """The arguments with which `build` creates an untrained network of the same architecture and size."""
     names = {kind: name for name, kind in ARCHITECTURES.items()}
     return {"architecture": names[type(network)], **network.arguments}
-
-
-# What an output, nominally in [-1, 1], can't reach but by the weights of a training that failed.
-MOST = 1e6
-
-
-def measured(image: Tensor) -> Tensor:
-    """NaN in place of what is infinite or beyond all measure, which clipping or tanh would hide; fp32, any shape."""
-    return torch.where(image.abs() <= MOST, image, torch.nan)
-
-
-def check_output(image: Tensor, weights: object, advice: str = "") -> None:
-    """Whether a network's output, of any shape, is a picture.
-
-    Raises:
-        NotFiniteError: it holds NaN, infinite values, or some beyond all measure.
-    """
-    if not image.abs().amax() <= MOST:  # nor if that is NaN
-        raise NotFiniteError(
-            f"{weights}: expected a picture, the network gives NaN, infinite values or some beyond all measure: its "
-            f"weights are those of a training that failed{advice}"
-        )

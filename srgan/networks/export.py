@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from srgan.common.errors import UserError
 from srgan.common.files import whole_file
-from srgan.networks.architectures import Network, check_output
 from srgan.networks.foreign import SpandrelNetwork
+from srgan.networks.network import Network, check_output
 from srgan.networks.weights import find_weights, load_network
 
 # What the exported network may differ by, in [0, 1]: rounding in fp32; one level of 8 bits in fp16.
@@ -101,8 +101,9 @@ def write_onnx(network: nn.Module, path: Path, dtype: torch.dtype, facts: dict[s
     """Raises: UserError, a package is missing."""
     # All before the export, which takes a while.
     onnx, _, _ = map(optional, ("onnx", "onnxscript", "onnxruntime"))
-    names = {"input_names": ["lr"], "output_names": ["sr"]}
-    program = torch.onnx.export(network, **example(dtype), **names, dynamo=True, opset_version=OPSET, verbose=False)
+    options: dict[str, Any] = {"input_names": ["lr"], "output_names": ["sr"], "opset_version": OPSET, "verbose": False}
+    program = torch.onnx.export(network, **example(dtype), **options, dynamo=True)
+    assert program is not None
     model = program.model_proto
     onnx.helper.set_model_props(model, facts)
     model.ir_version = IR_VERSION

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from srgan.common.errors import UserError, describe, warn
-from srgan.networks.architectures import Network, measured
+from srgan.networks.network import Network, measured
 
 if TYPE_CHECKING:
     import spandrel
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 OVERLAP = 32  # of tiles, in LR pixels on each side, where the receptive field is unknown
 
 
-class TanhNetwork(nn.Module):
+class TanhNetwork(Network):
     """A network of this project whose input is normalised first and whose output goes through a tanh."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: Network, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -29,9 +32,6 @@ class TanhNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.scale = network.scale
         self.receptive_radius, self.upsample_radius = network.receptive_radius, network.upsample_radius
-
-    def forward(self, lr: Tensor) -> Tensor:
-        return self.reconstruct(self.features(lr))
 
     def features(self, lr: Tensor) -> Tensor:
         return self.network.features((lr - self.mean) / self.std)
@@ -43,7 +43,7 @@ class TanhNetwork(nn.Module):
         return TanhNetwork(self.network.for_inference(), *self.normalisation)
 
 
-class SpandrelNetwork(nn.Module):
+class SpandrelNetwork(Network):
     """A network loaded by spandrel, whose output in [0, 1] is mapped to [-1, 1].
 
     It runs in fp32 unless spandrel knows that the network works in the format of the autocast around it. Its receptive
@@ -59,9 +59,6 @@ class SpandrelNetwork(nn.Module):
         self.receptive_radius = self.upsample_radius = overlap
         # A call also clips the result.
         self.model.register_forward_hook(lambda model, images, result: measured(result))
-
-    def forward(self, lr: Tensor) -> Tensor:
-        return self.reconstruct(self.features(lr))
 
     def features(self, lr: Tensor) -> Tensor:
         return lr

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from srgan.networks.layers import FusedBlock, FusedConv, PReLU, before_shuffle, conv_bn
+from srgan.networks.network import TrainableNetwork
 
 
 class ResidualBlock(nn.Module):
@@ -35,11 +37,12 @@ class Upsample(nn.Sequential):
         conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1)
         icnr_(conv.weight, factor)
         # Biases that differ within a shuffled pixel would show as a grid at the start.
+        assert conv.bias is not None
         nn.init.zeros_(conv.bias)
         super().__init__(conv, nn.PixelShuffle(factor), PReLU())
 
 
-class Generator(nn.Module):
+class Generator(TrainableNetwork):
     """SRResNet: in N x 3 x H x W, RGB in [0, 1], any H and W; out N x 3 x scale*H x scale*W, nominally [-1, 1].
 
     Args:
@@ -51,10 +54,17 @@ class Generator(nn.Module):
         ValueError: a number that is none of these.
     """
 
+    head: Any  # the layers: a copy for inference has others
+    body: Any
+    upsample: Any
+    tail: Any
+
     def __init__(self, scale: int = 4, blocks: int = 16, channels: int = 64) -> None:
         super().__init__()
         self.factors = shuffle_factors(scale, blocks, channels)
         self.scale, self.blocks, self.channels = scale, blocks, channels
+        self.upsample_radius = upsample_radius(self.factors, 4)
+        self.receptive_radius = 4 + 2 * blocks + 1 + self.upsample_radius
         self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), PReLU())
         self.body = nn.Sequential(
             *(ResidualBlock(channels) for _ in range(blocks)),
@@ -66,9 +76,6 @@ class Generator(nn.Module):
         nn.init.zeros_(self.body[-1].weight)
         self.upsample = nn.Sequential(*(Upsample(channels, factor) for factor in self.factors))
         self.tail = nn.Conv2d(channels, 3, 9, padding=4)
-
-    def forward(self, lr: Tensor) -> Tensor:
-        return self.reconstruct(self.features(lr))
 
     def features(self, lr: Tensor) -> Tensor:
         """The part in LR: N x 3 x H x W -> N x C x H x W."""
@@ -91,16 +98,6 @@ class Generator(nn.Module):
         """Of the constructor: they rebuild the network."""
         return {"scale": self.scale, "blocks": self.blocks, "channels": self.channels}
 
-    @property
-    def receptive_radius(self) -> int:
-        """LR pixels, in each direction, on which one output pixel can depend."""
-        return 4 + 2 * self.blocks + 1 + self.upsample_radius
-
-    @property
-    def upsample_radius(self) -> int:
-        """The part of `receptive_radius` that is due to `reconstruct`, in LR pixels."""
-        return upsample_radius(self.factors, 4)
-
     @torch.no_grad()
     def for_inference(self) -> "Generator":
         """A fused copy in eval mode: the same function in a third of the time, not trainable.
@@ -117,6 +114,7 @@ class FusedGenerator(Generator):
         nn.Module.__init__(self)
         self.scale, self.factors = generator.scale, generator.factors
         self.blocks, self.channels = generator.blocks, generator.channels
+        self.receptive_radius, self.upsample_radius = generator.receptive_radius, generator.upsample_radius
         conv, prelu = generator.head
         self.head = FusedConv(conv, prelu.weight.item())
         *blocks, conv, last = generator.body

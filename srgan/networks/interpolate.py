@@ -5,12 +5,13 @@ from pathlib import Path
 import torch
 
 from srgan.common.errors import UserError
-from srgan.networks.architectures import Network, describe_network
+from srgan.networks.architectures import describe_network
+from srgan.networks.network import TrainableNetwork
 from srgan.networks.weights import find_weights, load_generator, save_weights
 
 
 @torch.no_grad()
-def interpolate(pixels: Network, gan: Network, alpha: float) -> Network:
+def interpolate(pixels: TrainableNetwork, gan: TrainableNetwork, alpha: float) -> TrainableNetwork:
     """(1 - alpha) * pixels + alpha * gan, tensor by tensor (Wang et al. 2018), in place of `gan`.
 
     Raises:
@@ -41,7 +42,7 @@ def mix(pixels: Path, gan: Path, alpha: float, out: Path) -> None:
     save_weights(mixed, out, pixels=pixels.name, gan=gan.name, alpha=alpha)
 
 
-def load_with_strength(weights: Path, strength: float) -> Network:
+def load_with_strength(weights: Path, strength: float) -> TrainableNetwork:
     """A GAN and the SRResNet beside it, mixed: `srgan_x4` and `srresnet_x4`, of which either may be named.
 
     Args:

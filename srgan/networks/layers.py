@@ -2,11 +2,12 @@
 
 import itertools
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 
 class PReLU(nn.PReLU):
@@ -25,13 +26,13 @@ class PReLU(nn.PReLU):
 
 class _OneSlope(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, slope: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
         ctx.save_for_backward(x, slope)
         return F.leaky_relu(x, slope.item())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, slope = ctx.saved_tensors
         # One piece of memory for all: what a step waits for is the system handing out more. `torch.dot` would take ten
         # times as long in bf16 with PyTorch 2.14.
@@ -48,6 +49,7 @@ def conv_bn(conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """
     if bn.training:
         return bn(conv(x))
+    assert conv.bias is not None and bn.running_mean is not None and bn.running_var is not None
     scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
     weight, bias = conv.weight * scale.view(-1, 1, 1, 1), (conv.bias - bn.running_mean) * scale + bn.bias
     return F.conv2d(x, weight, bias, padding=conv.padding)
@@ -89,7 +91,8 @@ class FusedConv(nn.Conv2d):
     """
 
     def __init__(self, conv: nn.Conv2d, slope: float = 1.0) -> None:
-        super().__init__(conv.in_channels, conv.out_channels, conv.kernel_size, padding=conv.padding)
+        (side, _) = conv.kernel_size
+        super().__init__(conv.in_channels, conv.out_channels, side, padding=side // 2)
         self.weight, self.bias = conv.weight, conv.bias
         self.slope = slope
 
@@ -101,6 +104,7 @@ class FusedConv(nn.Conv2d):
             return F.leaky_relu_(y, self.slope) if residual is None else y.add_(residual)
         # Autocast doesn't know these operators.
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        assert self.bias is not None
         x, weight, bias = (tensor.to(dtype) for tensor in (x, self.weight, self.bias))
         convolution = weight, bias, self.padding, self.stride, self.dilation, self.groups
         if residual is None:

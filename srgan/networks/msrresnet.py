@@ -1,6 +1,7 @@
 """MSRResNet: SRResNet without batch norm, the baseline of later work (ESRGAN, Wang et al. 2018; BasicSR)."""
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from srgan.networks.generator import icnr_, shuffle_factors, upsample_radius
 from srgan.networks.layers import FusedBlock, FusedConv
+from srgan.networks.network import TrainableNetwork
 
 SLOPE = 0.1  # of the leaky ReLUs outside the residual blocks
 
@@ -24,7 +26,7 @@ class PlainBlock(nn.Module):
         return x + self.conv2(F.relu(self.conv1(x)))
 
 
-class MSRResNet(nn.Module):
+class MSRResNet(TrainableNetwork):
     """MSRResNet: in N x 3 x H x W, RGB in [0, 1], any H and W; out N x 3 x scale*H x scale*W, nominally [-1, 1].
 
     Without batch norm a network computes in training what it computes in use. Residual blocks of two convolutions,
@@ -39,10 +41,17 @@ class MSRResNet(nn.Module):
         ValueError: a number that is none of these.
     """
 
+    head: Any  # the layers: a copy for inference has others
+    body: Any
+    upsample: Any
+    tail: Any
+
     def __init__(self, scale: int = 4, blocks: int = 16, channels: int = 64) -> None:
         super().__init__()
         self.factors = shuffle_factors(scale, blocks, channels)
         self.scale, self.blocks, self.channels = scale, blocks, channels
+        self.upsample_radius = upsample_radius(self.factors, 2)
+        self.receptive_radius = 1 + 2 * blocks + self.upsample_radius
         self.head = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), nn.LeakyReLU(SLOPE))
         self.body = nn.Sequential(*(PlainBlock(channels) for _ in range(blocks)))
         upsample: list[nn.Module] = []
@@ -61,6 +70,7 @@ class MSRResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
+                assert module.bias is not None
                 nn.init.zeros_(module.bias)
         for conv, factor in zip(self.upsample[::3], self.factors, strict=True):
             icnr_(conv.weight, factor)
@@ -92,16 +102,6 @@ class MSRResNet(nn.Module):
     def arguments(self) -> dict[str, int]:
         """Of the constructor: they rebuild the network."""
         return {"scale": self.scale, "blocks": self.blocks, "channels": self.channels}
-
-    @property
-    def receptive_radius(self) -> int:
-        """LR pixels, in each direction, on which one output pixel can depend."""
-        return 1 + 2 * self.blocks + self.upsample_radius
-
-    @property
-    def upsample_radius(self) -> int:
-        """The part of `receptive_radius` that is due to `reconstruct`, in LR pixels."""
-        return upsample_radius(self.factors, 2)
 
     @torch.no_grad()
     def for_inference(self) -> "MSRResNet":

@@ -12,9 +12,10 @@ from torch import Tensor
 from srgan.common.errors import UserError, error_context
 from srgan.common.files import whole_file
 from srgan.common.shipped import shipped
-from srgan.networks.architectures import ARCHITECTURES, Network, TrainableNetwork, describe_network
+from srgan.networks.architectures import ARCHITECTURES, describe_network
 from srgan.networks.foreign import OVERLAP, TanhNetwork, load_with_spandrel
 from srgan.networks.generator import Generator
+from srgan.networks.network import Network, TrainableNetwork
 from srgan.networks.published import convert, recognise
 from srgan.networks.released import released_weights
 from srgan.networks.tensors import read_tensor_file
@@ -45,7 +46,7 @@ def load_generator(path: Path) -> TrainableNetwork:
         UserError: there are no weights, or they don't fit the network: the first tensors that don't are named.
     """
     generator = load_network(path)
-    if type(generator) not in ARCHITECTURES.values():
+    if not isinstance(generator, TrainableNetwork) or type(generator) not in ARCHITECTURES.values():
         raise UserError(
             f"{path}: test.py and demo.py take this network, but it can't be trained or mixed: "
             f"it is none of {', '.join(ARCHITECTURES)}"

@@ -16,6 +16,7 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         # Both moments go in one all-reduce, so they are taken about the running mean, which is equal in all processes:
         # about zero, E[x^2] - E[x]^2 would lose digits. The running mean is fp32, and so is all of this under autocast.
+        assert self.running_mean is not None
         centred = x - self.running_mean.view(1, -1, 1, 1)
         moments = torch.stack([centred.mean((0, 2, 3)), centred.square().mean((0, 2, 3))])
         mean, square = _AllReduceMean.apply(moments)
@@ -27,6 +28,8 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        assert self.running_mean is not None and self.running_var is not None
         self.num_batches_tracked += 1
         self.running_mean += self.momentum * mean
         self.running_var.lerp_(variance * count / (count - 1), self.momentum)

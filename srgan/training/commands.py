@@ -25,7 +25,9 @@ def train() -> int:
     return _run(train.__doc__, AdversarialConfig, AdversarialStage, "configs/srgan_vgg54.yaml")
 
 
-def _run(description: str, config_type: type[PretrainConfig], stage_type: type[PretrainStage], default: str) -> int:
+def _run(
+    description: str | None, config_type: type[PretrainConfig], stage_type: type[PretrainStage], default: str
+) -> int:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", type=Path, default=default, help=f"YAML file (default: {default})")
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")

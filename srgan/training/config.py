@@ -48,7 +48,7 @@ class Data:
 class GeneratorShape:
     """The generator's architecture and its arguments."""
 
-    architecture: Literal[tuple(ARCHITECTURES)] = "SRResNet"
+    architecture: Literal[tuple(ARCHITECTURES)] = "SRResNet"  # type: ignore[valid-type]
     scale: Literal[2, 3, 4, 8] = 4
     blocks: int = number(16, low=1, high=1024)
     channels: int = number(64, low=1, high=4096)

@@ -65,7 +65,7 @@ def load_batches(
     crops = (range(start, start + batch) for start in range(done * batch, config.optimizer.iterations * batch, batch))
     loader = DataLoader(
         dataset,
-        batch_sampler=map(parallel.shard, crops),
+        batch_sampler=(list(parallel.shard(each)) for each in crops),
         num_workers=workers,
         pin_memory=pin_memory,
         worker_init_fn=_outlive_the_first_signal,

@@ -80,7 +80,7 @@ def build(kind: type[Section], tree: Any, hints: Mapping[str, str] | None = None
     return _section(kind, tree, "", partial(_hint, list(dotted_keys(kind)), hints or {}))
 
 
-def dotted_keys(kind: type, prefix: str = "") -> Iterator[str]:
+def dotted_keys(kind: Any, prefix: str = "") -> Iterator[str]:
     """All keys of a dataclass and of those nested in it, such as `optimizer.lr`."""
     for name, field_type in _field_types(kind).items():
         sections = [kind for kind in (field_type, *typing.get_args(field_type)) if dataclasses.is_dataclass(kind)]
@@ -128,7 +128,8 @@ def _load(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
-        raise ValueError(f"line {error.problem_mark.line + 1}: {error.problem}") from error
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ValueError(f"{line}{error.problem}") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(error) from error
 
@@ -136,7 +137,7 @@ def _load(text: str) -> Any:
 # Types and ranges
 
 
-def _section(kind: type[Section], tree: Any, prefix: str, hint: Hint) -> Section:
+def _section(kind: Any, tree: Any, prefix: str, hint: Hint) -> Any:
     if not isinstance(tree, dict):
         raise UserError(f"{prefix.rstrip('.')}: expected a section of keys, found {_shown(tree)}")
     types = _field_types(kind)
@@ -157,7 +158,7 @@ def _section(kind: type[Section], tree: Any, prefix: str, hint: Hint) -> Section
         raise UserError(f"{prefix}{error}") from error
 
 
-def _field_types(kind: type) -> dict[str, Any]:
+def _field_types(kind: Any) -> dict[str, Any]:
     """The types of a dataclass's fields; `get_type_hints` has its class variables as well."""
     types = typing.get_type_hints(kind)
     return {field.name: types[field.name] for field in dataclasses.fields(kind)}
@@ -176,9 +177,9 @@ def _hint(known: list[str], hints: Mapping[str, str], key: str, siblings: list[s
     return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(siblings)}"
 
 
-def _member(kinds: Sequence[type], value: Any, where: str) -> type:
+def _member(kinds: Sequence[Any], value: Any, where: str) -> Any:
     """The kind of a value that may be of several: of sections that which the `name` in it says, or the first."""
-    sections = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
+    sections: list[Any] = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
     if len(sections) < len(kinds):
         return sections[0] if isinstance(value, dict) else next(kind for kind in kinds if kind not in sections)
     members = {section().name: section for section in sections}
@@ -211,8 +212,8 @@ def _choice(choices: tuple, value: Any, where: str) -> Any:
     raise UserError(f"{where}: expected one of {', '.join(map(str, choices))}, found {_shown(value)}{hint}")
 
 
-def _scalar(kind: type, value: Any, where: str) -> Any:
-    if kind in (int, float) and type(value) in {int, float, str} - {kind}:
+def _scalar(kind: Any, value: Any, where: str) -> Any:
+    if kind in (int, float) and type(value) in (int, float, str) and type(value) is not kind:
         with suppress(ValueError, OverflowError):
             as_float = float(value)
             if kind is float:

@@ -20,7 +20,7 @@ from srgan.evaluation.metrics import Metric
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 class RunFolder:
@@ -121,7 +121,7 @@ class Log:
         # Not `add_hparams`, which begins a run of its own. The scores are those that `write` adds under these names.
         scores = {spec.partition("=")[0]: 0 for spec in config["validation"]["metrics"]}
         for summary in hparams(_flat(config), scores):
-            self.events.file_writer.add_summary(summary)
+            self.events._get_file_writer().add_summary(summary)
 
     def _rows_until(self, iteration: int) -> list[dict[str, str]]:
         log = self.folder.log
@@ -233,7 +233,7 @@ def score_limits(scores: pd.Series, bicubic: float) -> tuple[float, float]:
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """The values by dotted key, as TensorBoard's hyperparameters take them: numbers, truth values and text."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")

@@ -14,7 +14,7 @@ from srgan.common import parallel
 from srgan.common.errors import UserError, error_context, warn
 from srgan.common.precision import Precision, check_compiler, keep_freed_memory
 from srgan.common.shipped import shipped
-from srgan.networks.architectures import Network, build, describe_network
+from srgan.networks.architectures import build, describe_network
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.losses import (
     PixelLoss,
@@ -25,6 +25,7 @@ from srgan.networks.losses import (
     phase_loss,
     spectrum_loss,
 )
+from srgan.networks.network import TrainableNetwork
 from srgan.networks.released import released_weights
 from srgan.networks.weights import load_generator
 from srgan.training.config import AdversarialConfig, PretrainConfig, Runtime
@@ -50,13 +51,13 @@ class PretrainStage:
         self.precision = Precision(config.runtime.precision, device)
         # A checkpoint is about to fill it: `init` need not be there any more.
         generator = build(**asdict(config.generator)) if resuming else initial_generator(config)
-        self.generator = generator.to(device, memory_format=torch.channels_last)
+        self.generator = generator.to(device).to(memory_format=torch.channels_last)
         # With a batch's own statistics the losses judge an image that nobody will see.
         self.generator.train(not config.frozen_batchnorm)
         loss = config.loss
         with error_context("loss.vgg_weights"):
             self.content = content_loss(loss.content, loss.vgg_weights, loss.vgg_factor, loss.texture_weight)
-        self.content.to(device, memory_format=torch.channels_last)
+        self.content.to(device).to(memory_format=torch.channels_last)
         self.teacher = Teacher(config, device) if loss.teacher else None
         self.accumulate = config.runtime.accumulate
         self.optimizer = adam(self.generator, config.optimizer.lr)
@@ -122,7 +123,7 @@ class PretrainStage:
         get_ema_multi_avg_fn(decay)(self._averages, self._sources, self.updates)
 
     @property
-    def exported(self) -> Network:
+    def exported(self) -> TrainableNetwork:
         """The generator to validate and to release: the average where there is one."""
         return self.generator if self.average is None else self.average
 
@@ -160,12 +161,13 @@ class PretrainStage:
 class AdversarialStage(PretrainStage):
     """SRGAN: generator and discriminator learn in turn (paper: SRGAN-MSE, SRGAN-VGG22, SRGAN-VGG54)."""
 
+    config: AdversarialConfig
     loss_names = ("content", "adversarial", "discriminator", "D(HR)", "D(SR)")
 
     def __init__(self, config: AdversarialConfig, device: torch.device, *, resuming: bool = False) -> None:
         super().__init__(config, device, resuming=resuming)
         self.discriminator = Discriminator(config.data.crop, **asdict(config.discriminator))
-        self.discriminator.to(device, memory_format=torch.channels_last).train()
+        self.discriminator.to(device).to(memory_format=torch.channels_last).train()
         self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)
         # In fp16 the two losses, whose gradients differ by orders of magnitude, each find their own scale.
         self.discriminator_precision = Precision(config.runtime.precision, device)
@@ -216,15 +218,15 @@ class AdversarialStage(PretrainStage):
         self._update_average()
         return {name: torch.stack(values).mean() for name, values in logged.items()}
 
-    def _regularisation(self, sr: Tensor, hr: Tensor, target: Tensor) -> Tensor | float:
+    def _regularisation(self, sr: Tensor, hr: Tensor, target: Tensor) -> Tensor:
         """Terms against tints, checkerboards and missing texture, to which VGG's features are nearly blind.
 
         The paper has none of them. The mean absolute error is that of ESRGAN (Wang et al. 2018, equation 3), towards
         the content loss's target; the others are towards the original.
         """
-        config, terms = self.config.loss, 0.0
+        config, terms = self.config.loss, sr.new_zeros(())
         if config.pixel_weight:
-            terms = config.pixel_weight * PixelLoss("l1")(sr, target)
+            terms = terms + config.pixel_weight * PixelLoss("l1")(sr, target)
         if config.phase_weight:
             terms = terms + config.phase_weight * phase_loss(sr, hr, self.generator.scale, config.phase_window)
         if config.spectrum_weight:
@@ -256,7 +258,7 @@ class AdversarialStage(PretrainStage):
         self.discriminator_precision.load_state_dict(state["discriminator_scaler"])
 
 
-def initial_generator(config: PretrainConfig) -> Network:
+def initial_generator(config: PretrainConfig) -> TrainableNetwork:
     """The generator of `init`, or an untrained one. One of another scale gives the tensors that both have.
 
     Raises:
@@ -279,7 +281,7 @@ def initial_generator(config: PretrainConfig) -> Network:
     return trained if trained.scale == shape.scale else _rescaled(trained, build(**asdict(shape)))
 
 
-def _rescaled(trained: Network, generator: Network) -> Network:
+def _rescaled(trained: TrainableNetwork, generator: TrainableNetwork) -> TrainableNetwork:
     """A generator of another scale that begins with the tensors that it shares with a trained one."""
     theirs, ours = trained.state_dict(), generator.state_dict()
     shared = {name: theirs[name] for name in ours if name in theirs and theirs[name].shape == ours[name].shape}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from srgan.common.errors import UserError, error_context
 from srgan.data.degrade import BICUBIC
-from srgan.networks.architectures import Network
+from srgan.networks.network import Network
 from srgan.networks.weights import load_network
 from srgan.training.config import PretrainConfig
 

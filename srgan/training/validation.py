@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -62,7 +63,7 @@ class ValidationSet:
         return best is None or self.metrics[judge].better(scores[judge], best)
 
     @cached_property
-    def _decoded(self) -> list["_Decoded"]:
+    def _decoded(self) -> list[Any]:
         return [_Decoded(pair, self.scale) for pair in self.pairs]
 
     @cached_property
@@ -71,7 +72,8 @@ class ValidationSet:
 
     def _evaluate(self, upscale: Upscale) -> tuple[dict[str, float], list[Result]]:
         """Mean scores, and the results of the images that become samples."""
-        scores, first = [], []
+        scores: list[dict[str, float]] = []
+        first: list[Result] = []
         for result in evaluate(upscale, self._decoded, self.scale, self.protocol):
             scores.append(result.scores)
             if len(first) < self.config.samples:
@@ -107,5 +109,5 @@ def _middle(image: np.ndarray, side: int) -> Image.Image:
 def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
     """Rows of different widths below each other, filled up with white."""
     width = max(row.shape[1] for row in rows)
-    fill = {"mode": "constant", "constant_values": 255}
-    return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), **fill) for row in rows])
+    filled = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    return np.concatenate(filled)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -60,7 +61,9 @@ def run(
                 folder.mkdir(parents=True, exist_ok=True)
             # Not those of another process that is still writing.
             remove_leftovers(folder, seconds=600)
-    counts, errors, figures = Counter(), [], []
+    counts: Counter[str] = Counter()
+    errors: list[str] = []
+    figures: list[Any] = []
     for job in tqdm(parallel.shard(jobs), unit="image", disable=len(jobs) == 1 or None):
         # `writing`: a name that is too long for the disk fails wherever it is looked at.
         with _reporting(errors), writing(job.target):
@@ -91,7 +94,7 @@ def _summarise(
     if counts:
         folder = os.path.commonpath([job.target.parent for job in jobs])
         print("results:", printable(folder if len(jobs) > 1 else jobs[0].target))
-    if figures and parallel.is_main():
+    if page and figures and parallel.is_main():
         write_page(page, figures, scale)
         print("beside bicubic:", printable(page))
     return len(errors)

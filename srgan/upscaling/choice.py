@@ -1,6 +1,7 @@
 """Which of the released networks suits a file: that for clean images, or that for photographs as people have them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -47,9 +48,10 @@ def is_compressed(path: Path) -> bool:
         return False
 
 
-def jpeg_quality(image: Image.Image) -> float:
+def jpeg_quality(image: Any) -> float:
     """The quality, as libjpeg scales it (1 to 100), of an opened JPEG, by its mean luminance step."""
-    luminance = image.quantization[min(image.quantization)]
+    tables = image.quantization
+    luminance = tables[min(tables)]
     relative = sum(luminance) / len(luminance) / MEAN_STEP
     return 100 - 50 * relative if relative < 1 else 50 / relative
 

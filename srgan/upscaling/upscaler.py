@@ -14,8 +14,8 @@ from torch import Tensor
 from srgan.common.errors import UserError
 from srgan.common.images import colour_profile, lr_tensor, to_8bit, to_array, to_levels
 from srgan.common.precision import Precision, select_device
-from srgan.networks.architectures import Network, check_output
 from srgan.networks.foreign import OVERLAP
+from srgan.networks.network import Network, check_output
 from srgan.networks.weights import load_network
 
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
@@ -170,9 +170,9 @@ class Upscaler:
             alpha = F.interpolate(lr[:, -1:], scale_factor=self.scale, mode="bicubic", antialias=True)
             alpha = alpha[..., _times(row.keep, self.scale), _times(column.keep, self.scale)]
             sr = torch.cat([sr, alpha * 2 - 1], dim=1)
-        inner = (_times(span.inner, self.scale) for span in (row, column))
+        rows, columns = (_times(span.inner, self.scale) for span in (row, column))
         # As integers a quarter or half as much has to be copied from a GPU.
-        return to_levels(sr[(0, slice(None), *inner)], pixels.dtype).permute(1, 2, 0).cpu().numpy()
+        return to_levels(sr[0, :, rows, columns], pixels.dtype).permute(1, 2, 0).cpu().numpy()
 
     def _forward(self, rgb: Tensor, keep: tuple[slice, slice], deep: bool) -> Tensor:
         # TF32, CUDA's default for fp32 convolutions, has 10 bits: too few even for 8-bit images to be exact.
@@ -185,13 +185,14 @@ class Upscaler:
     def _in_strips(self, rgb: Tensor, keep: tuple[slice, slice]) -> Tensor:
         """The network, its HR part strip by strip."""
         generator = self.generator
-        features = generator.features(rgb)[(..., *keep)]
+        rows, columns = keep
+        features = generator.features(rgb)[..., rows, columns]
         if generator.upsample_radius == generator.receptive_radius:
             # It has no HR part of its own.
             return generator.reconstruct(features).float()
         row_bytes = features[0, :, 0].nbytes * self.scale**2  # before the last pixel shuffle
-        rows = max(self.strip_bytes // row_bytes - 2 * generator.upsample_radius, 1)
-        strips = spans(features.shape[2], rows, generator.upsample_radius, 0)
+        height = max(self.strip_bytes // row_bytes - 2 * generator.upsample_radius, 1)
+        strips = spans(features.shape[2], height, generator.upsample_radius, 0)
         parts = [
             generator.reconstruct(features[..., strip.window, :])[..., _times(strip.keep, self.scale), :]
             for strip in strips
