@@ -1,0 +1,162 @@
+"""README's commands, as they are written, in a folder that looks like a clone with small data.
+
+What needs the network, a GPU, raters, a browser or an hour is only parsed: trainings with --dry-run, the rest with
+--help. pip, pytest, tensorboard and Slurm's own lines are other programs' commands.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from PIL import Image
+from skimage import data
+
+from srgan.common.images import write_image
+from srgan.data.resize import imresize
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+AS_WRITTEN = ("demo.py", "test.py", "-m scripts.export", "-m scripts.interpolate", "-m scripts.rating make")
+DRY_RUN = ("pretrain.py", "train.py")
+
+# In the place of the network: whatever connects is refused.
+OFFLINE = """
+import socket
+
+def refuse(*_):
+    raise ConnectionRefusedError(111, "Connection refused")
+
+socket.socket.connect = refuse
+"""
+
+
+def blocks(language: str = "") -> list[str]:
+    """The fenced blocks of a language."""
+    return [text for found, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S) if found == language]
+
+
+def spans() -> list[str]:
+    """The code within sentences."""
+    prose = re.sub(r"^```.*?^```$", "", README, flags=re.M | re.S)
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+
+
+def commands() -> Iterator[str]:
+    """Each command of this project, without `python` or `torchrun` and what stands before them."""
+    lines = [line for block in blocks() for line in block.replace("\\\n", " ").splitlines()]
+    for part in (part.strip() for line in (*lines, *spans()) for part in line.split("&&")):
+        if match := re.match(r"(?:(?:\w+=\S+ )*python|(?:srun )?torchrun .*?) ?((?:-m scripts\.|\w+\.py\b).*)", part):
+            yield match[1]
+
+
+COMMANDS = list(dict.fromkeys(commands()))
+
+
+def checked(command: str) -> str:
+    """The command as it can be run here."""
+    if command.startswith(AS_WRITTEN):
+        return command
+    return f"{command} {'--dry-run' if command.startswith(DRY_RUN) else '--help'}"
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's files beside small data under the names that README has."""
+    folder = tmp_path_factory.mktemp("clone")
+    for path in REPOSITORY.iterdir():
+        if path.name not in ("datasets", "runs", "results", "rating") and not path.name.startswith("."):
+            (folder / path.name).symlink_to(path)
+    for name in ("Set5", "Set14", "BSD100"):
+        hr = data.astronaut()[20:84, 200:264]
+        write_image(folder / "datasets" / name / "image_SRF_4" / "img_001_SRF_4_HR.png", hr)
+        write_image(folder / "datasets" / name / "image_SRF_4" / "img_001_SRF_4_LR.png", imresize(hr, 1 / 4))
+    weights = folder / "runs" / "srgan_vgg22" / "weights"
+    weights.mkdir(parents=True)
+    (weights / "last.safetensors").symlink_to(REPOSITORY / "weights" / "srgan_x4.safetensors")
+    for name in ("photo.jpg", "holiday/beach.png"):
+        write_image(folder / name, data.coffee()[:40, :48])
+    (folder / "offline").mkdir()
+    (folder / "offline" / "sitecustomize.py").write_text(OFFLINE)
+    return folder
+
+
+def run(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PYTHONPATH": str(clone / "offline"), "TORCH_HOME": str(clone / "cache"), "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=clone, env=os.environ | environment, capture_output=True, text=True
+    )
+
+
+def test_the_commands_are_found() -> None:
+    programs = {command.removeprefix("-m scripts.").split(" ")[0].removesuffix(".py") for command in COMMANDS}
+    scripts = {"export", "interpolate", "download_div2k", "rating", "benchmark"}
+    assert programs == {"demo", "app", "test", "pretrain", "train"} | scripts
+    assert "test.py --weights weights/srresnet_x4.safetensors weights/srgan_x4.safetensors --data datasets/Set5 " in (
+        " ".join(COMMANDS)
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command: str, clone: Path) -> None:
+    words = shlex.split(checked(command))
+    if "film.mp4" in words:
+        write_film(clone / "film.mp4")
+    if words[:3] == ["-m", "scripts.rating", "make"]:
+        # Of the methods whose results `test.py` leaves.
+        for benchmark in ("Set5", "Set14"):
+            path = clone / "results" / "images" / "bicubic" / benchmark / "img_001.png"
+            if not path.exists():
+                write_image(path, data.astronaut()[20:84, 200:264])
+    if words[:2] == ["-m", "scripts.export"]:
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxscript")
+        pytest.importorskip("onnxruntime")
+    done = run(clone, *words)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def write_film(path: Path) -> None:
+    av = pytest.importorskip("av", "14.1")
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        for level in (50, 200):
+            frame = av.VideoFrame.from_ndarray(np.full((24, 32, 3), level, np.uint8), format="rgb24")
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode())
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python(code: str, clone: Path) -> None:
+    done = run(clone, "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Image.open(clone / "photo_x4.png").size == (192, 160)
+
+
+@pytest.mark.parametrize("options", [span for span in dict.fromkeys(spans()) if re.match(r"--metrics \w", span)])
+def test_metrics(options: str, clone: Path) -> None:
+    """Without a connection, a metric that has to download says so in one line."""
+    if "lpips" in options:
+        pytest.importorskip("lpips")
+    done = run(clone, "test.py", "--weights", "bicubic", "--data", "datasets/Set5", *options.split())
+    if done.returncode:
+        last = done.stderr.splitlines()[-1]
+        assert re.match(r"error: LPIPS needs .* could not be downloaded .*Connection refused", last)
+        assert "Traceback" not in done.stderr
+    else:
+        assert done.stdout.startswith("| ")
+
+
+@pytest.mark.parametrize("span", [span for span in dict.fromkeys(spans()) if re.match(r"--[a-z-]+", span)])
+def test_options_exist(span: str) -> None:
+    """Each option that a sentence names is one of some command."""
+    (option,) = re.findall(r"^--[a-z-]+", span)
+    sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "srgan").rglob("*.py")]
+    assert any(f'"{option}"' in source for source in sources)
