@@ -65,13 +65,13 @@ def test_a_format_that_the_cpu_lacks(
 ) -> None:
     """In every command, before any work: fp16 on a CPU from before 2023, bf16 on one without AVX-512."""
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    for name, has in zip(("fp16", "bf16"), supported, strict=True):
+    formats = dict(zip(("fp16", "bf16"), supported, strict=True))
+    for name, has in formats.items():
         monkeypatch.setattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported", lambda has=has: has)
-        if not has:
-            with pytest.raises(
-                UserError, match=f"precision {name}: this CPU doesn't compute in it: take auto, {others}$"
-            ):
-                Precision(name, torch.device("cpu"))
+    for name in (name for name, has in formats.items() if not has):
+        message = f"precision {name}: this CPU doesn't compute in it: take auto, {others}$"
+        with pytest.raises(UserError, match=message):
+            Precision(name, torch.device("cpu"))
     assert Precision("fp32", torch.device("cpu")).dtype is torch.float32
 
 
