@@ -61,6 +61,12 @@ def test_program_of_torch_export(tmp_path: Path, weights: Path) -> None:
     assert program.module()(torch.rand(1, 3, 7, 11)).shape == (1, 3, 28, 44)
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc, where nobody can write")
+def test_a_folder_that_cannot_be_written(weights: Path) -> None:
+    with pytest.raises(UserError, match=r"^/proc/x\.pt2: can't be written: "):
+        export.write_network(weights, Path("/proc/x.pt2"))
+
+
 def test_a_difference_is_not_written(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "read_program", lambda path: lambda lr: torch.zeros(1))
     with pytest.raises(UserError, match=r"x\.pt2: not written: the exported network is .* off PyTorch's"):

@@ -6,6 +6,7 @@ Input "lr": N x 3 x H x W, RGB in [0, 1]; output "sr": N x 3 x scale*H x scale*W
 import warnings
 from collections.abc import Callable
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -90,7 +91,9 @@ def example(dtype: torch.dtype) -> dict[str, Any]:
 
 def write_program(network: nn.Module, path: Path, dtype: torch.dtype, facts: dict[str, str]) -> None:
     program = torch.export.export(network, **example(dtype))
-    torch.export.save(program, path, extra_files=facts)
+    buffer = BytesIO()  # since PyTorch's own errors of a file that can't be written are no OSErrors
+    torch.export.save(program, buffer, extra_files=facts)
+    path.write_bytes(buffer.getvalue())
 
 
 def read_program(path: Path) -> Run:
