@@ -210,7 +210,7 @@ def test_a_pillow_image_of_16_bit_colour_comes_out_in_8(generator: Generator, tm
     write_picture(tmp_path / "a.png", Picture([deep]))
     with Image.open(tmp_path / "a.png") as image:
         result = Upscaler(generator).upscale(image)
-    assert np.array_equal(result, Upscaler(generator).upscale(data.chelsea()[100:120, 100:130]))
+    assert np.array_equal(np.asarray(result), Upscaler(generator).upscale(data.chelsea()[100:120, 100:130]))
 
 
 def test_progress_sees_every_tile(generator: Generator) -> None:
