@@ -80,9 +80,12 @@ def test_overlap_of_networks_of_unknown_reach(tmp_path: Path, astronaut: np.ndar
 def test_what_spandrel_loads_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("spandrel")
     torch.save(compact().state_dict(), tmp_path / "x.pth")
-    assert isinstance(load_network(tmp_path / "x.pth"), SpandrelNetwork)
-    message = "RealESRGAN Compact x4 through spandrel; its tiles overlap by 32 pixels (--overlap)"
-    assert message in capsys.readouterr().err
+    network = load_network(tmp_path / "x.pth")
+    assert isinstance(network, SpandrelNetwork)
+    assert capsys.readouterr().err == "", "nothing is cut into tiles yet"
+    Upscaler(tmp_path / "x.pth", "cpu", overlap=24)
+    message = "x.pth: RealESRGAN Compact x4 through spandrel; its tiles overlap by 24 pixels (--overlap)\n"
+    assert capsys.readouterr().err.endswith(message)
     with pytest.raises(UserError, match="it can't be trained or mixed"):
         load_generator(tmp_path / "x.pth")
 

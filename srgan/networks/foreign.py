@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from srgan.common.errors import UserError, describe, warn
+from srgan.common.errors import UserError, describe
 from srgan.networks.network import Network, measured
 
 if TYPE_CHECKING:
@@ -106,7 +106,6 @@ def load_with_spandrel(path: Path, tensors: dict[str, Tensor], overlap: int) -> 
             f"{path}: expected a network that upscales RGB images, found {name}: {found.purpose}, x{found.scale}, "
             f"{found.input_channels} channels to {found.output_channels}"
         )
-    warn(f"{path}: {name} x{found.scale} through spandrel; its tiles overlap by {overlap} pixels (--overlap)")
     return SpandrelNetwork(found.eval(), overlap)
 
 

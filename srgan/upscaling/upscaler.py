@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from srgan.common.errors import UserError
+from srgan.common.errors import UserError, warn
 from srgan.common.images import colour_profile, lr_tensor, to_8bit, to_array, to_levels
 from srgan.common.precision import Precision, select_device
-from srgan.networks.foreign import OVERLAP
+from srgan.networks.foreign import OVERLAP, SpandrelNetwork
 from srgan.networks.network import Network, check_output
 from srgan.networks.weights import load_network
 
@@ -73,6 +73,9 @@ class Upscaler:
             raise UserError(f"expected an overlap of at least 0 pixels, found {overlap}")
         generator = load_network(Path(weights), overlap) if isinstance(weights, str | Path) else weights
         self.name = weights if isinstance(weights, str | Path) else type(weights).__name__
+        if isinstance(generator, SpandrelNetwork):
+            kind = f"{generator.descriptor.architecture.name} x{generator.scale} through spandrel"
+            warn(f"{self.name}: {kind}; its tiles overlap by {generator.receptive_radius} pixels (--overlap)")
         self.device = select_device(device)
         self.precision = Precision(precision, self.device)
         self.generator = generator.for_inference().to(self.device)
