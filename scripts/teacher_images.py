@@ -17,9 +17,9 @@ from tqdm import trange
 
 from srgan.common.errors import command
 from srgan.common.images import lr_tensor, to_levels, write_image
-from srgan.common.precision import FORMATS, Precision, select_device
+from srgan.common.precision import DEVICES, FORMATS, Precision, select_device
 from srgan.data.crops import CropDataset
-from srgan.networks.architectures import Network
+from srgan.networks.network import Network
 from srgan.networks.weights import load_network
 from srgan.training.config import PretrainConfig, load_config
 from srgan.training.loader import load_photographs
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first crop")
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="any key of the config")
     args = parser.parse_intermixed_args()

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from srgan.common.errors import command
-from srgan.common.precision import select_device
+from srgan.common.precision import DEVICES, select_device
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.training.parsing import to_dict
 from srgan.training.stages import AdversarialStage, PretrainStage
@@ -32,7 +32,7 @@ def _run(
     parser.add_argument("--config", type=Path, default=default, help=f"YAML file (default: {default})")
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
     parser.add_argument("--allow-config-change", action="store_true", help="resume although the config has changed")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--runs", type=Path, default="runs", help="folder of the run folders (default: runs)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
     parser.add_argument(

@@ -16,7 +16,7 @@ from typing import Any
 from srgan.common.errors import UserError, command, warn
 from srgan.common.files import writing
 from srgan.common.images import image_size, write_image
-from srgan.common.precision import FORMATS, Precision, select_device
+from srgan.common.precision import DEVICES, FORMATS, Precision, select_device
 from srgan.networks.interpolate import load_with_strength
 from srgan.networks.released import released_weights
 from srgan.upscaling.choice import CLEAN, suited_weights
@@ -64,7 +64,7 @@ def app() -> None:
     )
     parser.add_argument("--megapixels", type=float, default=16, help="the largest picture, upload (%(default)s)")
     parser.add_argument("--queue", type=int, default=8, help="how many may wait (%(default)s)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
     args = parser.parse_args()
     if not args.megapixels > 0 or args.queue < 1 or not 0 < args.port < 2**16:
