@@ -74,7 +74,7 @@ def network(name: str, scale: int = 4) -> tuple[str, Callable[[Image.Image], Ima
 def make(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(args.seed)
     networks = [network(name) for name in args.networks]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for path in list_images(args.photographs):
         image = read_rgb(path)
         for x, y in parts(image):

@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -81,7 +82,7 @@ def sixteen_bit_grey_alpha(path: Path) -> None:
     path.write_bytes(png(4, 3, 16, 4, (b"\x00" + struct.pack(">2H", 0x8000, 0xFFFF) * 4) * 3))
 
 
-def save(image: Image.Image, **options: object) -> Callable[[Path], None]:
+def save(image: Image.Image, **options: Any) -> Callable[[Path], None]:
     return lambda path: image.save(path, **options)
 
 
@@ -165,7 +166,7 @@ def wrong_size(path: Path) -> None:
     path.write_bytes(content)
 
 
-HOSTILE: dict[str, Callable[[Path], None]] = {
+HOSTILE: dict[str, Callable[[Path], object]] = {
     "truncated.png": lambda path: path.write_bytes(encoded(gradient(200, 200), "PNG")[:600]),
     "truncated.jpg": lambda path: path.write_bytes(encoded(gradient(200, 200), "JPEG")[:2000]),
     "truncated.webp": lambda path: path.write_bytes(encoded(gradient(200, 200), "WEBP")[:100]),
@@ -194,7 +195,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize(("name", "make"), HOSTILE.items(), ids=HOSTILE)
-def test_hostile_images_are_named(tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
+def test_hostile_images_are_named(tmp_path: Path, name: str, make: Callable[[Path], object]) -> None:
     path = tmp_path / name
     make(path)
     with pytest.raises(UserError) as error, warnings.catch_warnings():

@@ -99,8 +99,8 @@ def test_nor_is_one_that_is_named_otherwise(tmp_path: Path, monkeypatch: pytest.
     for path in (run, *weights):
         save_weights(randomised(Generator(blocks=1, channels=4)), path)
     before = {path: path.read_bytes() for path in (run, *weights)}
-    names = ("srgan", "srresnet_x4", "srgan_x4"), (weights[0], weights[1], weights[0])
-    for name, path in (*zip(*names, strict=True), (run.parents[1], run)):
+    files = {"srgan": weights[0], "srresnet_x4": weights[1], "srgan_x4": weights[0], str(run.parents[1]): run}
+    for name, path in files.items():
         for sources in ((Path(name), weights[1]), (weights[1], Path(name))):
             with pytest.raises(UserError, match="is one of the two networks: take another name"):
                 mix(*sources, 0.5, path)

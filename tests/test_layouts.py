@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -286,7 +287,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def crops(folder: Path, **options: object) -> CropDataset:
+def crops(folder: Path, **options: Any) -> CropDataset:
     return CropDataset([folder], crop=32, cache=folder.parent / "cache", **options)
 
 

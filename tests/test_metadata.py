@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from srgan.upscaling import pictures
 from srgan.upscaling.metadata import is_result
@@ -57,7 +57,7 @@ def test_texts_and_meant_colours_of_a_png_stay_in_a_png(tmp_path: Path, frames: 
     write_picture(tmp_path / "b.png", Picture([f.astype(dtype) for f in picture.frames], picture.metadata))
     with Image.open(tmp_path / "b.png") as image:
         image.load()
-        assert image.info["gamma"] == 1
+        assert isinstance(image, PngImageFile) and image.info["gamma"] == 1
         texts = {"parameters": "a tree, steps: 40", "Title": "Vögel", "Long": "z" * 500}
         assert {key: image.text[key] for key in texts} == texts
         assert image.text["Title"].lang == "de"

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from srgan.data.resize import imresize
 from srgan.training.config import PretrainConfig, load_config
 
 STEPS = ("clean", "blur", "mosaic", "noise", "sharpen", "jpeg", "webp", "edited", "ringing")
-NOTHING = dict.fromkeys(STEPS, 0)
+NOTHING: dict[str, Any] = dict.fromkeys(STEPS, 0)
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -143,7 +143,8 @@ def test_animations_keep_frames_durations_and_loop(tmp_path: Path, source: str, 
 @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
 def test_a_transparent_frame_hides_the_frame_before(tmp_path: Path, suffix: str) -> None:
     triangle = np.tri(16, dtype=bool)
-    frames = [np.where(shape[..., None], np.uint8([200, 10, 10, 255]), np.uint8(0)) for shape in (triangle, triangle.T)]
+    red = np.array([200, 10, 10, 255], np.uint8)
+    frames = [np.where(shape[..., None], red, np.uint8(0)) for shape in (triangle, triangle.T)]
     write_picture(tmp_path / f"a{suffix}", Picture(frames, {"duration": [50, 50], "loop": 0}))
     for frame, expected in zip(read_picture(tmp_path / f"a{suffix}").frames, frames, strict=True):
         assert np.array_equal(frame[..., 3], expected[..., 3])

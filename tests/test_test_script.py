@@ -60,7 +60,7 @@ def test_no_photograph_is_written_over(photographs: Path, tmp_path: Path, data: 
         shutil.copytree(photographs, folder, dirs_exist_ok=True)
     (here / "metrics.csv").write_text("of an earlier run")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
-    command = [sys.executable, REPOSITORY / "test.py", "--weights", "bicubic", "--data", data, "--out", out]
+    command = [sys.executable, str(REPOSITORY / "test.py"), "--weights", "bicubic", "--data", data, "--out", out]
     finished = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
     assert {path: path.read_bytes() for path in before} == before
     if finished.returncode:
@@ -70,7 +70,7 @@ def test_no_photograph_is_written_over(photographs: Path, tmp_path: Path, data: 
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
 def test_a_notebooks_backend_draws_no_charts(photographs: Path, tmp_path: Path, backend: str) -> None:
-    command = [sys.executable, "test.py", "--weights", "bicubic", "--data", photographs, "--out", tmp_path]
+    command = [sys.executable, "test.py", "--weights", "bicubic", "--data", str(photographs), "--out", str(tmp_path)]
     environment = os.environ | {"MPLBACKEND": backend}
     finished = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stderr) == (0, "")

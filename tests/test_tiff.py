@@ -60,20 +60,14 @@ def test_all_ways_to_store_16_bits(
     path, array, described = tmp_path / "a.tif", noise(shape), kind(shape, planar, tile)
     stored = np.moveaxis(array, -1, 0) if len(shape) == 3 and planar == "separate" else array
     for byteorder, predictor in itertools.product("<>", [False, True] if compression else [False]):
-        tifffile.imwrite(
-            path,
-            stored,
-            byteorder=byteorder,
-            compression="zlib" if compression else None,
-            predictor=predictor,
-            **described,
-        )
+        options = described | {"byteorder": byteorder, "compression": compression and "zlib", "predictor": predictor}
+        tifffile.imwrite(path, stored, **options)
         if compression == "lzw":
             with TiffFile(path) as file:
-                page = file.pages[0]
-                segments = file.filehandle.read_segments(page.dataoffsets, page.databytecounts, sort=False)
-                packed = [packed_by_lzw(zlib.decompress(segment)) for segment, _ in segments]
-            options = described | {"byteorder": byteorder, "compression": "zlib", "predictor": 1 + predictor}
+                page, content = file.pages.first, path.read_bytes()
+                segments = zip(page.dataoffsets, page.databytecounts, strict=True)
+                packed = [packed_by_lzw(zlib.decompress(content[start : start + size])) for start, size in segments]
+            options["predictor"] = 1 + predictor
             tifffile.imwrite(path, iter(packed), shape=stored.shape, dtype=f"{byteorder}u2", **options)
             with TiffFile(path, mode="r+") as file:
                 file.pages[0].tags["Compression"].overwrite(5)
@@ -272,7 +266,7 @@ def press_profile() -> bytes:
     grid = np.array(list(itertools.product((0, 1), repeat=4)))[..., None]
     corners = (255 * np.where(grid == 1, colours, 1).prod(1)).round().astype(np.uint8)[None]
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
-    lab = np.asarray(ImageCms.applyTransform(Image.fromarray(corners), to_lab))[0] ^ np.uint8([0, 128, 128])
+    lab = np.asarray(ImageCms.applyTransform(Image.fromarray(corners), to_lab))[0] ^ np.array([0, 128, 128], np.uint8)
 
     def fixed(*values: float) -> bytes:
         return b"".join(round(65536 * value).to_bytes(4, "big") for value in values)

@@ -72,7 +72,7 @@ def inks_to_rgb(image: Image.Image, profile: bytes | None, name: str) -> Image.I
     if profile:
         try:
             press = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(image, press, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            return ImageCms.buildTransform(press, ImageCms.createProfile("sRGB"), image.mode, "RGB").apply(image)
         except (ImageCms.PyCMSError, OSError) as error:
             warn(f"{name}: CMYK whose colour profile can't be used, so its colours are a guess: {describe(error)}")
     else:

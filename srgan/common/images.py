@@ -1,14 +1,17 @@
 """Image files, arrays and tensors: decoding, value ranges, 8-bit rounding, the Y channel."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from PIL.ExifTags import Base
+from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from srgan.common.decoding import header, naming, pixels, upright
@@ -82,7 +85,7 @@ def read_rgb(path: Path) -> np.ndarray:
         return to_rgb(to_array(image))
 
 
-def write_image(path: Path, image: np.ndarray | Image.Image, **options: object) -> None:
+def write_image(path: Path, image: np.ndarray | Image.Image, **options: Any) -> None:
     """Write an image atomically, in the format of the extension; `options` are those of Pillow's `save`.
 
     Raises:
@@ -106,19 +109,21 @@ def to_array(image: Image.Image) -> np.ndarray:
     Raises:
         ValueError: 32 bits a value, integer or float, whose range is unknown.
     """
-    undecoded = bool(getattr(image, "tile", None) and image.filename)
-    if undecoded and image.format == "TIFF":
-        return read_page_at(image.tell(), Path(image.filename))
+    undecoded = image if isinstance(image, ImageFile) and image.tile and image.filename else None
+    if undecoded and undecoded.format == "TIFF":
+        return read_page_at(undecoded.tell(), Path(os.fsdecode(undecoded.filename)))
     # Before its EXIF: looking for that decodes a PNG.
-    array = _deep_png(image) if undecoded and image.format == "PNG" else None
+    array = _deep_png(undecoded) if undecoded and undecoded.format == "PNG" else None
     return upright(pixels(image) if array is None else array, image.getexif().get(Base.Orientation))
 
 
 def colour_profile(image: Image.Image) -> dict[str, bytes]:
     """`icc_profile` of a Pillow image, unless it holds for inks or LAB and so not for the RGB array of the image."""
     profile = image.info.get("icc_profile")
-    usable = isinstance(profile, bytes) and profile and profile[16:20] not in (b"CMYK", b"Lab ")
-    return {"icc_profile": profile} if usable and image.mode not in ("CMYK", "LAB") else {}
+    if not isinstance(profile, bytes) or not profile:
+        return {}
+    is_of_rgb = profile[16:20] not in (b"CMYK", b"Lab ") and image.mode not in ("CMYK", "LAB")
+    return {"icc_profile": profile} if is_of_rgb else {}
 
 
 def to_8bit(array: np.ndarray) -> np.ndarray:
@@ -157,13 +162,13 @@ def luminance(image: np.ndarray) -> np.ndarray:
     return 16 + image @ np.array([65.481, 128.553, 24.966]) / 255
 
 
-def _deep_png(image: Image.Image) -> np.ndarray | None:
+def _deep_png(image: ImageFile) -> np.ndarray | None:
     """uint16 H x W x 2, 3, 4 of an undecoded PNG of 16-bit colour or grey and alpha, for which Pillow has no mode."""
-    raw_modes = {tile.args for tile in image.tile}
+    raw_modes = {str(tile.args) for tile in image.tile}
     if not raw_modes <= _LOW_BYTES.keys():
         return None
     with Image.open(image.filename, formats=["PNG"]) as again:
-        again.tile = [tile._replace(args=_LOW_BYTES[tile.args]) for tile in again.tile]
+        again.tile = [tile._replace(args=_LOW_BYTES[str(tile.args)]) for tile in again.tile]
         low = np.asarray(again)
     if raw_modes == {"LA;16B"}:
         return np.ascontiguousarray(low).view(">u2").astype(np.uint16)

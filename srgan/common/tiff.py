@@ -27,7 +27,7 @@ _GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 LAB = (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB)
 _SENSOR = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
 # How many bands have a meaning by themselves; the others ("extra samples") may be transparency.
-_COLOURS = dict.fromkeys(_GREY, 1) | dict.fromkeys(LAB, 3)
+_COLOURS: dict[int, int] = {**dict.fromkeys(_GREY, 1), **dict.fromkeys(LAB, 3)}
 _COLOURS |= {PHOTOMETRIC.RGB: 3, PHOTOMETRIC.PALETTE: 1, PHOTOMETRIC.SEPARATED: 4, PHOTOMETRIC.YCBCR: 3}
 _COREL = 999  # Corel Draw's number for transparency
 
@@ -105,7 +105,7 @@ def read_page(page: TiffPage, path: Path) -> np.ndarray:
 def read_page_at(index: int, path: Path) -> np.ndarray:
     """Like `read_page`: the page that Pillow calls frame `index`."""
     with naming(path), TiffFile(path) as file:
-        return read_page(file.pages[index], path)
+        return read_page(_page(file, index), path)
 
 
 def to_16_or_8(values: np.ndarray, page: TiffPage) -> np.ndarray:
@@ -119,6 +119,12 @@ def to_16_or_8(values: np.ndarray, page: TiffPage) -> np.ndarray:
     return (values.astype(np.float32) * (peak / (2**bits - 1))).round().astype(dtype)
 
 
+def _page(file: TiffFile, index: int) -> TiffPage:
+    page = file.pages[index]
+    assert isinstance(page, TiffPage)  # as they all are, unless a file is opened for frames, which share their tags
+    return page
+
+
 def _orientation(page: TiffPage) -> object:
     return page.tags.valueof(274)
 
@@ -127,7 +133,8 @@ def _alpha(page: TiffPage, colours: int, path: Path) -> int | None:
     """Which band is transparency, if one is; the others that are no colours are named in a warning."""
     extra = page.samplesperpixel - colours
     if extra < 0 or (page.photometric in _GREY and extra > 1):
-        names = "of which none is called red, green or blue" if extra > 0 else f"of {page.photometric.name}"
+        kind = PHOTOMETRIC(page.photometric).name
+        names = "of which none is called red, green or blue" if extra > 0 else f"of {kind}"
         raise ValueError(
             f"expected grey, RGB, a palette, CMYK or LAB, with or without transparency, "
             f"found {page.samplesperpixel} bands {names}: save the three that you want to see as RGB"
@@ -196,18 +203,19 @@ def _unpacked(page: TiffPage) -> TiffPage:
     samples = 1 if page.planarconfig == 2 else page.samplesperpixel
     row = -(-width * samples * page.bitspersample // 8)
     strips = -(-page.imagelength // height)
-    file = io.BytesIO()
-    page.parent.filehandle.seek(0)
-    file.write(page.parent.filehandle.read(page.parent.filehandle.size))
+    source, file = page.parent.filehandle, io.BytesIO()
+    source.seek(0)
+    file.write(source.read(source.size))
     offsets, counts = [], []
-    for packed, index in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts, sort=False):
+    for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+        source.seek(offset)
         rows = height if page.is_tiled else min(height, page.imagelength - index % strips * height)
         single = io.BytesIO()
         # Written as of a compression that tifffile has, and renamed.
-        tifffile.imwrite(single, iter([bytes(packed)]), shape=(rows, row), dtype=np.uint8, compression="zlib")
+        tifffile.imwrite(single, iter([source.read(count)]), shape=(rows, row), dtype=np.uint8, compression="zlib")
         single.seek(0)
         with TiffFile(single, mode="r+") as renamed:
-            renamed.pages[0].tags[259].overwrite(int(page.compression))
+            renamed.pages.first.tags[259].overwrite(int(page.compression))
         with Image.open(single, formats=["TIFF"]) as image:
             segment = zlib.compress(image.tobytes(), level=0)
         offsets.append(file.seek(0, io.SEEK_END))
@@ -215,17 +223,19 @@ def _unpacked(page: TiffPage) -> TiffPage:
         file.write(segment)
     file.seek(0)
     with TiffFile(file, mode="r+") as copy:
-        tags, integers = copy.pages[page.index].tags, "Q" if copy.is_bigtiff else "I"
+        tags, integers = _page(copy, page.index).tags, "Q" if copy.is_bigtiff else "I"
         tags[259].overwrite(8)  # zlib's: tifffile has it, and knows no predictor of what isn't compressed
         tags[offset_tag].overwrite(offsets, dtype=integers)
         tags[count_tag].overwrite(counts, dtype=integers)
     file.seek(0)
-    return TiffFile(file).pages[page.index]
+    return _page(TiffFile(file), page.index)
 
 
 def _colours(page: TiffPage, values: np.ndarray, path: Path) -> np.ndarray:
     """H x W x colour bands, as they are stored -> uint8 or uint16 grey (H x W x 1) or RGB."""
     if page.photometric == PHOTOMETRIC.PALETTE:
+        if page.colormap is None:
+            raise ValueError("expected the colours of its palette, found none")
         palette = page.colormap.T
         return (palette >> 8 if palette.max() > 255 else palette).astype(np.uint8)[values[..., 0].astype(np.intp)]
     if page.photometric in LAB:
@@ -234,12 +244,12 @@ def _colours(page: TiffPage, values: np.ndarray, path: Path) -> np.ndarray:
             values = values.astype(np.uint16) >> 8
         values = values.astype(np.uint8)
         if page.photometric == PHOTOMETRIC.ICCLAB:
-            values = values ^ np.uint8([0, 128, 128])  # as CIELAB has them: signed
+            values = values ^ np.array([0, 128, 128], np.uint8)  # as CIELAB has them: signed
         size = values.shape[1::-1]
         return np.array(Image.frombytes("LAB", size, np.ascontiguousarray(values)).convert("RGB"))
-    if page.dtype.kind == "f":
+    if values.dtype.kind == "f":
         warn(f"{path}: floats of {page.bitspersample} bits become integers of 16")
-    elif page.dtype.kind == "i" or page.bitspersample > 16:
+    elif values.dtype.kind == "i" or page.bitspersample > 16:
         warn(f"{path}: integers of {page.bitspersample} bits, taken as values from 0 to 65535")
     values = to_16_or_8(values, page)
     if page.photometric == PHOTOMETRIC.SEPARATED:

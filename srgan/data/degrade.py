@@ -18,10 +18,11 @@ class Degradation(Protocol):
 
     Attributes:
         per_crop: it is random, and computed for each crop instead of once per image.
-        margin: if `per_crop`, the number of LR pixels around a crop that influence it.
+        margin: the number of LR pixels around a crop that influence it; 0 of those that are given whole images.
     """
 
-    per_crop: bool
+    per_crop: ClassVar[bool]
+    margin: ClassVar[int]
 
     def __call__(self, hr: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
         """The LR image, uint8 H/scale x W/scale x 3, of an HR image whose sides are multiples of the scale."""
@@ -34,6 +35,7 @@ class Bicubic:
 
     name: Literal["bicubic"] = "bicubic"
     per_crop: ClassVar[bool] = False
+    margin: ClassVar[int] = 0
 
     def __call__(self, hr: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
         return imresize(hr, 1 / scale)
@@ -46,6 +48,7 @@ class Blur:
     name: Literal["blur"] = "blur"
     sigma: float = number(1.6, above=0, high=32)  # in HR pixels
     per_crop: ClassVar[bool] = False
+    margin: ClassVar[int] = 0
 
     def __call__(self, hr: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
         from skimage.filters import gaussian  # slow to import

@@ -102,8 +102,8 @@ def denoise(image: np.ndarray, strength: float, sigma: float) -> np.ndarray:
 
     luma, *chroma = np.moveaxis(np.asarray(Image.fromarray(image).convert("YCbCr"), np.float32), 2, 0)
     luma += strength * (median_filter(luma, 3) - luma)
-    chroma = _filtered(np.stack(chroma, 2), gaussian_kernel(sigma, sigma))
-    return np.asarray(Image.fromarray(to_uint8(np.dstack([luma, chroma])), "YCbCr").convert("RGB"))
+    blurred = _filtered(np.stack(chroma, 2), gaussian_kernel(sigma, sigma))
+    return np.asarray(Image.fromarray(to_uint8(np.dstack([luma, blurred])), "YCbCr").convert("RGB"))
 
 
 def resize(image: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:

@@ -106,8 +106,8 @@ def match_folders(hr: Sequence[Path], lr: Sequence[Path], roots: tuple[Path, Pat
         folders = _folders(image, roots[1])
         # LR images may lie deeper, as in X4.
         keys = ((folders[i:], name) for name in names_at_start(image) for i in range(len(folders) + 1))
-        if key := next((key for key in keys if key in by_name), None):
-            matches[image] = by_name[key]
+        if match := next((by_name[key] for key in keys if key in by_name), None):
+            matches[image] = match
     pixels = Pixels(scale)
     if rest := _without(hr, matches.values()):
         found = Originals(rest, pixels).reductions(_without(lr, matches))
@@ -227,8 +227,8 @@ def _named_after(images: Iterable[Path], originals: Iterable[Path]) -> dict[Path
     named = {}
     for image in images:
         found = (o for name in names_at_start(image) for o in by_name.get(name, ()) if o.parent != image.parent)
-        if original := next(found, None):
-            named[image] = original
+        if match := next(found, None):
+            named[image] = match
     return named
 
 

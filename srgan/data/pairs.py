@@ -6,16 +6,16 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import skimage
 from PIL import ImageMode
 
 from srgan.common.errors import ImageError, UserError, warn
 from srgan.common.images import list_images, open_image, read_rgb
 from srgan.data.degrade import BICUBIC, Degradation
-from srgan.data.layouts import SRF_FOLDER, PairFolders, images_of, images_of_split, listed, srf_folder
+from srgan.data.layouts import PairFolders, images_of, images_of_split, listed, srf_folder
 from srgan.data.matching import match_among, match_beside, match_folders
 from srgan.data.prepare import AS_IT_IS, Preparation
 from srgan.data.reductions import Pixels, image_name
@@ -109,7 +109,7 @@ def find_pairs(folder: str | Path | PairFolders, scale: int, training: bool = Fa
     if isinstance(folder, PairFolders):
         return match_pairs(Path(folder.hr), Path(folder.lr), scale)
     if str(folder).startswith("skimage:"):
-        folder = Path(find_spec("skimage").origin).parent / "data" / str(folder).removeprefix("skimage:")
+        folder = Path(skimage.__file__).parent / "data" / str(folder).removeprefix("skimage:")
     folder = Path(folder)
     if folder.is_file():
         return [ImagePair(folder.stem, folder)]
@@ -162,7 +162,7 @@ def match_pairs(hr_folder: Path, lr_folder: Path, scale: int) -> list[ImagePair]
 
 
 def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
-    stored = int(SRF_FOLDER.fullmatch(folder.name)[1])
+    stored = int(folder.name.rpartition("_")[2])
     images = list_images(folder)
     # Some releases keep other methods' results beside the pairs.
     hr, lr = ([image for image in images if image.stem.endswith(f"_SRF_{stored}_{kind}")] for kind in ("HR", "LR"))
@@ -177,15 +177,15 @@ def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
 def _pairs(hr: Sequence[Path], matches: Mapping[Path, Path]) -> list[ImagePair]:
     """The pairs, and the HR images without LR image; images of one stem in several folders get these in their names."""
     lr_of = defaultdict(list)
-    for lr, image in matches.items():
-        lr_of[image].append(lr)
+    for file, image in matches.items():
+        lr_of[image].append(file)
     root = os.path.commonpath([image.parent for image in hr])
     stems = Counter((image.stem, image.suffix) for image in hr)
     pairs = []
     for image in hr:
-        files = sorted(lr_of[image]) or [None]
+        files: Sequence[Path | None] = sorted(lr_of[image]) or [None]
         folders = image.parent.relative_to(root).parts if stems[image.stem, image.suffix] > 1 else ()
         for lr in files:
-            name = lr.stem if len(files) > 1 else image_name(image) if lr else image.stem
+            name = image.stem if lr is None else lr.stem if len(files) > 1 else image_name(image)
             pairs.append(ImagePair("-".join([*folders, name]), image, lr))
     return pairs

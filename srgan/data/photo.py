@@ -115,12 +115,13 @@ class Photo:
         whole = all(side % small == 0 for side, small in zip(hr.shape, size, strict=False))
         method = rng.choice(["bicubic", "bilinear", "area", "nearest"][: (4 if blurred else 3) if whole else 2])
         if blurred:
-            sigmas = rng.uniform(*self.blur_sigma, size=2)
+            low, high = self.blur_sigma
+            sigma_a, sigma_b = rng.uniform(low, high, size=2)
             if rng.random() >= self.anisotropic:
-                sigmas[1] = sigmas[0]
+                sigma_b = sigma_a
             # With an even factor, Pillow's nearest pixel is half a pixel off the centre of the cell.
             shift = 0.5 if method == "nearest" and factor % 2 == 0 else 0.0
-            hr = convolve(hr, gaussian_kernel(*sigmas, rng.uniform(0, math.pi), shift))
+            hr = convolve(hr, gaussian_kernel(sigma_a, sigma_b, rng.uniform(0, math.pi), shift))
         return imresize(hr, 1 / factor) if whole and method == "bicubic" else resize(hr, size, method)
 
     def _edited(self, picture: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -145,4 +146,5 @@ class Photo:
 
 def log_uniform(interval: tuple[float, ...], rng: np.random.Generator) -> float:
     """A number within [low, high], low > 0, whose logarithm is uniform."""
-    return math.exp(rng.uniform(*map(math.log, interval)))
+    low, high = map(math.log, interval)
+    return math.exp(rng.uniform(low, high))

@@ -138,11 +138,11 @@ class Originals:
         for match in candidates:
             likeness = self._pixels.likeness(image, match.hr)
             if not _has_name(image, match.hr):
-                others.append((likeness or 0, match))
+                if likeness and likeness > ALIKE:
+                    others.append((likeness, match))
             elif likeness is None or likeness > ALIKE_NAMED:
                 return match
-        likeness, match = max(others, key=lambda other: other[0], default=(0, None))
-        return match if likeness > ALIKE else None
+        return max(others, key=lambda other: other[0])[1] if others else None
 
 
 class _Names:

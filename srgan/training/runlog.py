@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,8 @@ from srgan.common.files import remove_leftovers, sync, whole_file, writing
 from srgan.common.images import write_image
 from srgan.evaluation.metrics import Metric
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 class RunFolder:
@@ -51,7 +50,7 @@ class RunFolder:
             remove_leftovers(folder)
 
     def _lock(self) -> None:
-        if fcntl is None:
+        if sys.platform == "win32":
             return
         self.lock = (self.path / ".lock").open("a+")
         try:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from srgan.data.resize import imresize
 from srgan.upscaling.upscaler import Upscaler
 
 
-class Enlarger(NamedTuple):
+@dataclass(frozen=True)
+class Enlarger:
     """Enlarges images by any factor: by a network, then by MATLAB's bicubic to the size that is asked for."""
 
     upscaler: Upscaler

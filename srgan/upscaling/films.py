@@ -313,10 +313,11 @@ def _set_up(output: Any, video: Any, frame: Any, pixels: np.ndarray) -> None:
 
 
 def _import_av(path: Path) -> ModuleType:
+    missing = f'{path}: films need PyAV 16 or newer: pip install "av>=16"'
     try:
         import av
-    except ImportError:
-        av = None
-    if not (av and hasattr(av.VideoFrame, "rotation") and hasattr(av.container.OutputContainer, "add_attachment")):
-        raise UserError(f'{path}: films need PyAV 16 or newer: pip install "av>=16"')
+    except ImportError as error:
+        raise UserError(missing) from error
+    if not (hasattr(av.VideoFrame, "rotation") and hasattr(av.container.OutputContainer, "add_attachment")):
+        raise UserError(missing)
     return av

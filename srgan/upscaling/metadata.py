@@ -33,8 +33,8 @@ _XMP, _RESOURCES = 700, 34377
 # PNG's chunks that are copied as they are (texts, and what colours are meant), and those that are kept otherwise or
 # say nothing about the picture.
 _COPIED = (b"tEXt", b"zTXt", b"iTXt", b"gAMA", b"cHRM", b"sRGB", b"cICP")
-_OTHER_CHUNKS = (b"iCCP", b"eXIf", b"pHYs", b"tRNS", b"tIME", b"bKGD", b"hIST", b"sPLT", b"sBIT")
-_OTHER_CHUNKS += (b"acTL", b"fcTL", b"fdAT", b"iDOT")
+_OTHER_CHUNKS = {b"iCCP", b"eXIf", b"pHYs", b"tRNS", b"tIME", b"bKGD", b"hIST", b"sPLT", b"sBIT"}
+_OTHER_CHUNKS |= {b"acTL", b"fcTL", b"fdAT", b"iDOT"}
 # A JPEG's segments that Pillow reads, or that say how it is stored, by how they begin.
 _JPEG_SEGMENTS = (b"JFIF", b"JFXX", b"Exif\0", b"http://ns.adobe.com/xap/", b"ICC_PROFILE", b"MPF\0", b"Adobe")
 _PHOTOSHOP = b"Photoshop 3.0\0"
@@ -154,7 +154,8 @@ def held_by(suffix: str, metadata: dict[str, Any], path: Path) -> dict[str, Any]
         exif[_RESOURCES] = content.removeprefix(_PHOTOSHOP)
     if "dpi" in held:
         # Where a format has no place of its own for it.
-        exif[Base.XResolution], exif[Base.YResolution], exif[Base.ResolutionUnit] = *held["dpi"], 2
+        exif[Base.XResolution], exif[Base.YResolution] = held["dpi"]
+        exif[Base.ResolutionUnit] = 2  # the inch
     return held
 
 

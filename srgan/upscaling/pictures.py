@@ -82,7 +82,7 @@ def read_picture(path: Path, all_pages: bool = False, most_pixels: float = float
         # Other files of several pictures, such as a phone's MPO and HEIC, hold previews behind the first.
         if frames > 1 and image.format in ANIMATED:
             _check_memory(path, frames, image.width, image.height, most_pixels)
-            return _read_animation(path, image)
+            return _read_animation(path, image, frames)
         # The metadata come second: looking for EXIF decodes a PNG, and `to_array` wants to do that itself.
         return Picture([to_array(image)], read_metadata(path, image))
 
@@ -119,7 +119,7 @@ def write_picture(path: Path, picture: Picture, **options: object) -> None:
         raise
     except Exception as error:
         # Pillow's encoders raise anything on values that they don't expect.
-        kept = {key: picture.metadata[key] for key in ("icc_profile", "duration", "loop") if key in picture.metadata}
+        kept = {key: value for key, value in picture.metadata.items() if key in ("icc_profile", "duration", "loop")}
         if kept.keys() == picture.metadata.keys():
             raise UserError(f"{path}: can't be written as {suffix}: {describe(error)}") from error
         warn(f"{path}: written without EXIF, XMP and texts: {describe(error)}")
@@ -151,10 +151,10 @@ def onto_white(array: np.ndarray) -> np.ndarray:
     return colour[..., 0] if colour.shape[2] == 1 else colour
 
 
-def _read_animation(path: Path, image: Image.Image) -> Picture:
+def _read_animation(path: Path, image: Image.Image, count: int) -> Picture:
     metadata = read_metadata(path, image)
     frames, durations = [], []
-    for i in range(image.n_frames):
+    for i in range(count):
         image.seek(i)
         frames.append(np.asarray(image.convert("RGBA")))
         # The formats have 16 bits for it.
@@ -229,7 +229,7 @@ def _write_tiff(path: Path, pages: list[np.ndarray], metadata: dict[str, Any]) -
     exif.endian = "<"
     # As a TIFF without a picture, EXIF has the tags as tifffile takes them.
     with TiffFile(io.BytesIO(exif.tobytes().removeprefix(b"Exif\0\0"))) as file:
-        tags = [tag.astuple() for tag in file.pages[0].tags if tag.code not in (IFD.Exif, IFD.GPSInfo)]
+        tags = [tag.astuple() for tag in file.pages.first.tags if tag.code not in (IFD.Exif, IFD.GPSInfo)]
     groups = [tag for tag in (IFD.Exif, IFD.GPSInfo) if exif.get_ifd(tag)]
     # tifffile writes no pointers to groups of tags: their places are taken under the numbers before.
     tags += [(tag - 1, "I", 1, 0, True) for tag in groups]
@@ -261,7 +261,7 @@ def _write_tiff(path: Path, pages: list[np.ndarray], metadata: dict[str, Any]) -
 
 def _append_group(file: TiffFile, tag: int, group: dict[int, Any]) -> None:
     """Write the camera's tags, or those of GPS, behind the pictures, and point to them from the tag before `tag`."""
-    pointer, handle = file.pages[0].tags[tag - 1], file.filehandle
+    pointer, handle = file.pages.first.tags[tag - 1], file.filehandle
     header = b"II+\0\x08\0\0\0" + bytes(8) if file.is_bigtiff else b"II*\0" + bytes(4)
     directory = ImageFileDirectory_v2(header, group=tag)
     directory.update(group)

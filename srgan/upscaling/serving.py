@@ -20,10 +20,8 @@ from threading import Thread
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import writing
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 PREFIX, LOCK = "srgan-page-", ".lock"
 
@@ -43,7 +41,7 @@ def temporary_folder() -> Iterator[Path]:
             _remove_if_abandoned(folder)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         lock = (folder / f"new{LOCK}").open("w")
-        if fcntl:
+        if sys.platform != "win32":
             fcntl.flock(lock, fcntl.LOCK_EX)
         # Under its name only now: nobody sees it without the lock.
         (folder / f"new{LOCK}").replace(folder / LOCK)
@@ -60,7 +58,7 @@ def temporary_folder() -> Iterator[Path]:
 
 def _remove_if_abandoned(folder: Path) -> None:
     """Delete a `temporary_folder` whose process is dead: it has left its lock."""
-    if fcntl is None or folder.is_symlink():
+    if sys.platform == "win32" or folder.is_symlink():
         return
     with suppress(OSError), (folder / LOCK).open("r+") as lock:  # another user's, or one of somebody else's making
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,7 +130,8 @@ def ended_at_once() -> Iterator[None]:
             print("interrupted", file=sys.stderr)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        os._exit(130 if isinstance(end, KeyboardInterrupt) else end.code)
+        code = 130 if isinstance(end, KeyboardInterrupt) else end.code
+        os._exit(code if isinstance(code, int) else int(code is not None))  # as the interpreter has it
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -152,7 +151,7 @@ def listen(host: str, port: int) -> socket.socket:
             raise UserError(f"--port: {port} is taken on {host}: choose another") from error
         if error.errno == errno.EADDRNOTAVAIL:
             raise UserError(f"--host: {host} is no address of this machine") from error
-        raise UserError(f"--host {host} --port {port}: {os.strerror(error.errno)}") from error
+        raise UserError(f"--host {host} --port {port}: {describe(error)}") from error
 
 
 def serve(app: Asgi, listener: socket.socket) -> None:
@@ -218,7 +217,7 @@ class Gate:
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             return 403, "A request of another web page."
-        if self.password is not None and not self._knows_password(headers.get("authorization", "")):
+        if self.password is not None and not _has_password(headers.get("authorization", ""), self.password):
             return 401, "The password, please."
         return None
 
@@ -229,11 +228,12 @@ class Gate:
             return name in self.names or (self.is_open and bool(ip_address(name)))
         return False
 
-    def _knows_password(self, authorization: str) -> bool:
-        with suppress(ValueError):
-            _, _, word = base64.b64decode(authorization.removeprefix("Basic ")).partition(b":")
-            return hmac.compare_digest(word, self.password.encode())
-        return False
+
+def _has_password(authorization: str, password: str) -> bool:
+    with suppress(ValueError):
+        _, _, word = base64.b64decode(authorization.removeprefix("Basic ")).partition(b":")
+        return hmac.compare_digest(word, password.encode())
+    return False
 
 
 async def _refuse(send: Callable, status: int, text: str) -> None:
