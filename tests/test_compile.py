@@ -10,7 +10,8 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from srgan.training import stages
 from srgan.training.config import AdversarialConfig, load_config
-from srgan.training.stages import AdversarialStage, set_rate
+from srgan.training.optimizers import set_rate
+from srgan.training.stages import AdversarialStage
 
 
 @pytest.fixture

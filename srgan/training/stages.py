@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +10,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from srgan.common import parallel
-from srgan.common.errors import UserError, error_context, warn
+from srgan.common.errors import error_context
 from srgan.common.precision import Precision, check_compiler, keep_freed_memory
-from srgan.common.shipped import shipped
-from srgan.networks.architectures import build, describe_network
+from srgan.networks.architectures import build
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.losses import (
     PixelLoss,
@@ -26,9 +24,9 @@ from srgan.networks.losses import (
     spectrum_loss,
 )
 from srgan.networks.network import TrainableNetwork
-from srgan.networks.released import released_weights
-from srgan.networks.weights import load_generator
 from srgan.training.config import AdversarialConfig, PretrainConfig, Runtime
+from srgan.training.initial import initial_generator
+from srgan.training.optimizers import adam, load_moments, set_rate
 from srgan.training.schedule import learning_rate, warmup
 from srgan.training.teacher import Teacher
 
@@ -258,64 +256,9 @@ class AdversarialStage(PretrainStage):
         self.discriminator_precision.load_state_dict(state["discriminator_scaler"])
 
 
-def initial_generator(config: PretrainConfig) -> TrainableNetwork:
-    """The generator of `init`, or an untrained one. One of another scale gives the tensors that both have.
-
-    Raises:
-        UserError: nothing at `init`, or a generator that differs from the config's in more than its scale.
-    """
-    shape = config.generator
-    if not config.init:
-        return build(**asdict(shape))
-    if not shipped(Path(config.init)).exists() and config.init not in released_weights():
-        raise UserError(
-            f"init: expected a generator's weights or run folder, found nothing at {config.init}; "
-            "run pretrain.py first, or take init=weights/srresnet_x4.safetensors"
-        )
-    trained = load_generator(Path(config.init))
-    for name, found in describe_network(trained).items():
-        if name != "scale" and found != getattr(shape, name):
-            raise UserError(
-                f"init: {config.init} has {name} {found}, the config says generator.{name}: {getattr(shape, name)}"
-            )
-    return trained if trained.scale == shape.scale else _rescaled(trained, build(**asdict(shape)))
-
-
-def _rescaled(trained: TrainableNetwork, generator: TrainableNetwork) -> TrainableNetwork:
-    """A generator of another scale that begins with the tensors that it shares with a trained one."""
-    theirs, ours = trained.state_dict(), generator.state_dict()
-    shared = {name: theirs[name] for name in ours if name in theirs and theirs[name].shape == ours[name].shape}
-    warn(
-        f"init is a network for x{trained.scale}: {len(shared)} of the {len(ours)} tensors of that for "
-        f"x{generator.scale} begin with its values"
-    )
-    generator.load_state_dict(shared, strict=False)
-    return generator
-
-
 def float_tensors(network: nn.Module) -> list[Tensor]:
     """All that `state_dict` holds but counters."""
     return [tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    return rate
-
-
-def load_moments(optimizer: torch.optim.Adam, state: dict[str, Any]) -> None:
-    """Continue with a checkpoint's moments; rate and betas stay the config's.
-
-    Raises:
-        Exception: of any kind; the moments are not those of the optimiser's parameters, which PyTorch doesn't check.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for i, moments in state["state"].items():
-        for name, shape in {"step": (), "exp_avg": parameters[i].shape, "exp_avg_sq": parameters[i].shape}.items():
-            if moments[name].shape != shape:
-                raise ValueError(f"{name} of parameter {i} has shape {tuple(moments[name].shape)}, not {tuple(shape)}")
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": state["state"]})
 
 
 def wrap(network: nn.Module, config: Runtime) -> nn.Module:
@@ -342,8 +285,3 @@ def compile_network(network: nn.Module) -> None:
     for device in {parameter.device for parameter in network.parameters()}:
         check_compiler(device)
     network.compile(mode="reduce-overhead")
-
-
-def adam(network: nn.Module, lr: float) -> torch.optim.Adam:
-    """Adam with the paper's beta1 = 0.9 (section 3.2)."""
-    return torch.optim.Adam(network.parameters(), lr, betas=(0.9, 0.999), fused=True)
