@@ -1,0 +1,127 @@
+"""What a film has beside its pictures: sound, subtitles, attachments, chapters and tags, which are copied."""
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from srgan.common.errors import warn
+from srgan.upscaling.metadata import MARK
+
+# Tags that say how a file is made, not what is in it.
+_TECHNICAL = re.compile(
+    r"encoder|software|creation_time|handler_name|vendor_id|major_brand|minor_version|compatible_brands|"
+    r"(duration|bps|number_of_(frames|bytes)|_statistics_.*)(-...)?|variant_bitrate",
+    re.IGNORECASE,
+)
+
+
+class Copies:
+    """Streams of the result for all of the film's but its video: copies of those that the container holds.
+
+    Sound that it doesn't hold is encoded anew; a warning names what is left out.
+    """
+
+    def __init__(self, av: ModuleType, source: Path, target: Path, film: Any, result: Any, video: Any) -> None:
+        self.film, self.result, self.video = film, result, video
+        self.streams: dict[Any, Any] = {}
+        self.encoded: set[Any] = set()
+        # Packets that wait for the first picture, by which its encoder is set up.
+        self._waiting: list[Any] | None = []
+        left_out = []
+        for stream in film.streams:
+            if stream is video or stream.discard.name == "all":  # the text of an MP4's chapters, which come otherwise
+                continue
+            if stream.type != "video" and _holds(av, result.format.name, stream):
+                self.streams[stream] = result.add_stream_from_template(stream)
+            elif stream.type == "audio" and stream.codec_context:
+                warn(f"{source}: {target.suffix} doesn't hold sound as {stream.codec_context.name}: it becomes AAC")
+                self.streams[stream] = _add_aac(result, stream)
+                self.encoded.add(stream)
+            else:
+                left_out.append(_named(stream))
+        if left_out:
+            better = ", .mkv might" if target.suffix.lower() != ".mkv" else ""
+            warn(f"{source}: {target.suffix} doesn't hold its {'; '.join(left_out)}{better}: left out")
+
+    def frames(self) -> Iterator[Any]:
+        """Those of the video; the packets of the rest are written as they come."""
+        others = [stream for stream in self.streams if stream.type != "attachment"]
+        for packet in self.film.demux([self.video, *others]):
+            if packet.stream is self.video:
+                yield from packet.decode()
+            elif self._waiting is None:
+                self._write(packet)
+            else:
+                self._waiting.append(packet)
+
+    def release(self) -> None:
+        """Write the packets that have waited, and from now on each as it comes."""
+        waiting, self._waiting = self._waiting or [], None
+        for packet in waiting:
+            self._write(packet)
+
+    def finish(self) -> None:
+        for stream in self.encoded:
+            self.result.mux(self.streams[stream].encode(None))
+
+    def _write(self, packet: Any) -> None:
+        copy = self.streams[packet.stream]
+        if packet.stream in self.encoded:
+            for sound in packet.decode():
+                self.result.mux(copy.encode(sound))
+        elif packet.dts is not None:
+            packet.stream = copy
+            self.result.mux(packet)
+
+
+def _add_aac(result: Any, stream: Any) -> Any:
+    channels = stream.layout.nb_channels
+    # Of a layout that isn't said, the usual one.
+    layout = {1: "mono", 2: "stereo"}.get(channels, stream.layout.name)
+    bits = 128_000 * min(channels, 2)
+    return result.add_stream("aac", rate=stream.rate, layout=layout, format="fltp", bit_rate=bits)
+
+
+def _named(stream: Any) -> str:
+    """Such as "subtitle subrip fra" or "attachment font.ttf"."""
+    codec = stream.codec_context and stream.codec_context.name
+    parts = (stream.type, codec, stream.metadata.get("filename"), stream.metadata.get("language"))
+    return " ".join(filter(None, parts)) or "unknown stream"
+
+
+def _holds(av: ModuleType, container: str, stream: Any) -> bool:
+    """Whether a kind of container takes a copy of a stream: FFmpeg's own lists leave out some that it does."""
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError, NotImplementedError):
+        return False
+    return True
+
+
+def _tags(holder: Any) -> dict[str, str]:
+    """Those of a film or a stream that say what is in it; MP4 calls a stream's title its name."""
+    tags = {name: value for name, value in holder.metadata.items() if not _TECHNICAL.fullmatch(name)}
+    return {"title" if name.lower() == "name" else name: value for name, value in tags.items()}
+
+
+def copy_tags(film: Any, result: Any, streams: dict[Any, Any]) -> None:
+    """Copy the film's tags and chapters, and the tags of its streams to those of the result, which gets our mark."""
+    tags = _tags(film)
+    name = next((name for name in tags if name.lower() == "comment"), "comment")
+    comment = tags.pop(name, "").removeprefix(MARK).strip()
+    result.metadata.update(tags, comment=f"{MARK}\n{comment}" if comment else MARK)
+    result.set_chapters(film.chapters())
+    for stream, copy in streams.items():
+        copy.metadata.update(_tags(stream))
+        copy.disposition = stream.disposition
+
+
+def described(*holders: Any) -> set[tuple[str, str]]:
+    """Names and values of all tags but the comment, which has our mark, and languages that aren't said."""
+    tags = {(name.lower(), value) for holder in holders for name, value in _tags(holder).items()}
+    return {(name, value) for name, value in tags if name != "comment" and value not in ("und", "")}
