@@ -72,6 +72,12 @@ def astronaut() -> np.ndarray:
     return data.astronaut()
 
 
+@pytest.fixture
+def any_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every number format on any CPU: what one lacks PyTorch computes slowly, and is refused outside tests."""
+    monkeypatch.setattr("srgan.common.precision.has_arithmetic", lambda *_: True)
+
+
 @pytest.fixture(scope="session")
 def _chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (requirements-dev.txt)")

@@ -21,13 +21,11 @@ from srgan.networks.losses import VGGLoss
 from srgan.networks.vgg import VGGFeatures
 
 
+@pytest.mark.usefixtures("any_format")
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_gradients_of_a_vgg_loss(
-    vgg19: Path, astronaut: np.ndarray, precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradients_of_a_vgg_loss(vgg19: Path, astronaut: np.ndarray, precision: str) -> None:
     """In a batch of 16, the gradient of VGG22's loss with respect to a feature is some 1e-10; fp16's smallest normal
     number is 6e-5. GradScaler's initial scale of 65536 is enough."""
-    monkeypatch.setattr("srgan.common.precision.has_arithmetic", lambda *_: True)  # a minute is no matter here
     hr = astronaut[None, 96:144, 208:256]
     lr = imresize(hr[0], 1 / 4)[None]
     loss = VGGLoss(VGGFeatures("vgg22", str(vgg19)), factor=6e-7)

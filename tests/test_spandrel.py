@@ -45,6 +45,7 @@ def swift() -> nn.Module:
     return SwiftSRGAN(in_channels=3, num_channels=16, num_blocks=2, upscale_factor=4)
 
 
+@pytest.mark.usefixtures("any_format")
 @pytest.mark.parametrize("make", [compact, esrgan, swinir, swift])
 def test_networks_of_spandrel(make: Callable[[], nn.Module], tmp_path: Path, astronaut: np.ndarray) -> None:
     """Its own output on the whole image, rounded to 8 bits, is what test.py and demo.py get, odd sizes included.

@@ -202,6 +202,7 @@ def test_init_of_another_scale_gives_what_it_has(weights: Path, capsys: pytest.C
     assert all(torch.equal(tensor, trained[name]) for name, tensor in smaller.state_dict().items())
 
 
+@pytest.mark.usefixtures("any_format")
 def test_bf16_takes_the_same_way(weights: Path) -> None:
     """bf16 rounds to 8 bits of mantissa; the losses of a few steps stay within a few percent of fp32's."""
     pair = batch()

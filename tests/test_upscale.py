@@ -107,6 +107,7 @@ def test_tiles_and_strips_are_those_of_the_device(generator: Generator) -> None:
     assert TILE.keys() == STRIP_BYTES.keys() == {"cpu", "cuda", "mps"}
 
 
+@pytest.mark.usefixtures("any_format")
 def test_tiled_in_bf16_is_at_most_one_level_off(generator: Generator, astronaut: np.ndarray) -> None:
     image = astronaut[100:190, 200:311]
     tiled, untiled = Upscaler(generator, precision="bf16", tile=30), whole(generator, precision="bf16")
@@ -143,6 +144,7 @@ def test_other_images_are_refused(generator: Generator, image: Any, error: type[
         Upscaler(generator).upscale(image)
 
 
+@pytest.mark.usefixtures("any_format")
 def test_16_bits_have_values_that_8_bits_do_not(generator: Generator, astronaut: np.ndarray) -> None:
     image = astronaut[100:140, 200:240]
     deep = Upscaler(generator, precision="bf16").upscale(image.astype(np.uint16) * 257)
@@ -302,6 +304,7 @@ def spoilt(name: str, value: float, **shape: int) -> Generator:
         ("body.0.bn1.weight", float("nan")),
     ],
 )
+@pytest.mark.usefixtures("any_format")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_what_is_no_picture_is_an_error(
