@@ -81,10 +81,12 @@ def _check_whole(av: ModuleType, source: Path) -> None:
         if kind == b"RIFF" and 8 + size > (found := source.stat().st_size):
             raise UserError(f"{source}: expected {8 + size:,} bytes, found {found:,}: the file is cut off")
     try:
-        with av.open(str(source)) as film:
+        with _open(av, source) as film:
             expected = film.duration / av.time_base if film.duration else 0
             start = (film.start_time or 0) / av.time_base
-            end = frame = 0.0
+            # Not all containers say how long a picture is shown.
+            rates = [video.guessed_rate for video in film.streams.video if video.guessed_rate]
+            end, frame = 0.0, max((float(1 / rate) for rate in rates), default=0.0)
             for packet in film.demux():
                 if packet.pts is not None:
                     end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
