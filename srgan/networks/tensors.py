@@ -80,20 +80,26 @@ def read_tensor_file(path: Path) -> TensorFile:
     try:
         file = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
         problem = _problem(file.tensors, path.stat().st_size)
-    except pickle.UnpicklingError as error:
-        with path.open("rb") as begun:
-            if begun.read(1) not in (b"\x80", b"P"):  # of a pickle, and of the archive that holds one
-                raise UserError(f"{path}: damaged, or no file of tensors: it begins as none of PyTorch's") from error
-        raise UserError(
-            f"{path}: refused: a pickle that is damaged or holds more than tensors (it could run code); "
-            "expected the `state_dict()` of a network"
-        ) from error
     except Exception as error:
         # Damaged or malicious bytes can raise anything.
+        if path.suffix != ".safetensors" and not _begins_as_pickle(path):
+            raise UserError(f"{path}: damaged, or no file of tensors: it begins as none of PyTorch's") from error
+        if isinstance(error, pickle.UnpicklingError):
+            raise UserError(
+                f"{path}: refused: a pickle that is damaged or holds more than tensors (it could run code); "
+                "expected the `state_dict()` of a network"
+            ) from error
         raise UserError(f"{path}: damaged, or no file of tensors: {describe(error)}") from error
     if problem:
         raise UserError(f"{path}: {problem}")
     return file
+
+
+def _begins_as_pickle(path: Path) -> bool:
+    """Whether a file may be a pickle, or the archive in which PyTorch keeps one, by its first byte."""
+    with path.open("rb") as file:
+        # Protocol 2 and later; the dicts, lists and classes of the earlier ones; a zip archive.
+        return file.read(1) in (b"\x80", b"(", b"}", b"]", b"c", b"P")
 
 
 def _foreign_kind(path: Path) -> str | None:
