@@ -119,6 +119,19 @@ def test_flat_lr_images_are_taken_by_their_names(tmp_path: Path) -> None:
         assert [pair.lr.name for pair in find_pairs(folder, 4)] == ["0801x4.png", "0802x4.png"]
 
 
+@pytest.mark.parametrize(("hr", "lr"), [("set", "set"), ("set/HR", "set/LR")])
+def test_names_that_tell_nothing(tmp_path: Path, hr: str, lr: str) -> None:
+    """In one folder, as numbers that go on, or scrambled: pixels tell."""
+    expected = []
+    for number in range(10, 22):
+        for folder, over, name in ((hr, 1, f"{7 * number % 13}a"), (lr, 4, f"{11 * number % 13}b")):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            (images(tmp_path, f"{number}", over=over) / f"{number}.png").rename(tmp_path / folder / f"{name}.png")
+        expected.append(f"{hr}/{7 * number % 13}a <- {lr}/{11 * number % 13}b")
+    assert found(tmp_path / hr, tmp_path) == sorted(expected)
+    assert found(tmp_path / "set", tmp_path) == sorted(expected)
+
+
 @pytest.mark.parametrize("folder", ["", "sharp"])
 def test_other_pictures_of_the_same_names_are_named(
     tmp_path: Path, folder: str, capsys: pytest.CaptureFixture[str]

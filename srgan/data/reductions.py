@@ -26,7 +26,8 @@ GRID = 16  # side of the thumbnails
 ALIKE, ALIKE_NAMED = 0.9, 0.5
 CONFIRMED = 3  # pairs that look alike before names alone are believed
 FAILED = 12  # images of a folder that look like none of the larger ones before the others are not decoded
-NEAREST = 4  # larger images, the most similar in name, that an image is compared with
+NEAREST = 4  # larger images, the most similar in name, that an image is compared with first
+FEW = 100  # larger images, all of which it is compared with then
 
 
 class Reduction(NamedTuple):
@@ -104,9 +105,9 @@ class Originals:
     def reductions(self, images: Sequence[Path]) -> dict[Path, Reduction]:
         """Those of the images that are originals reduced by a whole factor, each with what it is made of.
 
-        Sizes come from all headers. Few images are decoded: each is compared with originals of fitting size and the
-        most similar names, and a change of names that some pairs have confirmed (from `HR/*` to `LR/*x4`) is then
-        believed. Flat images, which tell nothing, are paired by their names. What is made of a reduction is traced back
+        Sizes come from all headers. Few images are decoded: each is compared with originals of fitting size, first
+        those of the most similar names, and a change of names that some pairs have confirmed (from `HR/*` to `LR/*x4`)
+        is then believed. Flat images, which tell nothing, are paired by their names. What is made of a reduction is traced back
         to the original of that.
         """
         sizes = self._pixels.sizes(images)
@@ -118,7 +119,7 @@ class Originals:
             known = [match for match in candidates if self._confirmed[_change(image, match)] >= CONFIRMED]
             match = known[0] if known else None
             if candidates and not match and failed[image.parent] < FAILED:
-                match = self._most_alike(image, candidates)
+                match = self._most_alike(image, candidates) or self._most_alike(image, self._few(sizes[image]))
                 failed[image.parent] += not match
                 if match:
                     self._confirmed[_change(image, match)] += 1
@@ -131,6 +132,12 @@ class Originals:
         fitting = self._fitting.get(size, ())
         found = [Reduction(original, factor) for factor, names in fitting for original in names.similar(image)]
         return sorted(sorted(found), key=lambda match: _closeness(image, match.hr), reverse=True)[:NEAREST]
+
+    def _few(self, size: tuple[int, int]) -> list[Reduction]:
+        """All originals of fitting size, whatever their names, unless they are many."""
+        fitting = self._fitting.get(size, ())
+        few = sum(len(names.images) for _, names in fitting) <= FEW
+        return [Reduction(original, factor) for factor, names in fitting for original in names.images] if few else []
 
     def _most_alike(self, image: Path, candidates: Sequence[Reduction]) -> Reduction | None:
         """The first one that is named alike and looks alike, or else the one that looks most alike."""
@@ -149,7 +156,7 @@ class _Names:
     """Images by their names."""
 
     def __init__(self, images: Sequence[Path]) -> None:
-        self._images = images
+        self.images = images
 
     def similar(self, image: Path) -> set[Path]:
         """Those with names that begin or end most alike."""
@@ -166,17 +173,17 @@ class _Names:
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
         named = defaultdict(list)
-        for image in self._images:
+        for image in self.images:
             named[image_name(image).lower()].append(image)
         return named
 
     @cached_property
     def _forwards(self) -> list[tuple[str, Path]]:
-        return sorted((image.stem.lower(), image) for image in self._images)
+        return sorted((image.stem.lower(), image) for image in self.images)
 
     @cached_property
     def _backwards(self) -> list[tuple[str, Path]]:
-        return sorted((image.stem.lower()[::-1], image) for image in self._images)
+        return sorted((image.stem.lower()[::-1], image) for image in self.images)
 
 
 def _has_name(lr: Path, hr: Path) -> bool:
