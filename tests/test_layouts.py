@@ -44,6 +44,7 @@ def found(folder: Path | PairFolders, root: Path, scale: int = 4, training: bool
         ("{}", "lr/{}"),
         ("GT/{}", "LQ/{}"),
         ("HR/{}", "LR_bicubic/X4/{}x4"),
+        ("HR/{}", "LR/bicubic/X4/{}"),
         ("DIV2K_HR/{}", "DIV2K_LR_mild/{}x4m"),
         ("DIV2K_HR/{}", "DIV2K_LR_unknown/X4/{}x4"),
         ("GTmod12/{}", "LRbicx4/{}"),
@@ -144,6 +145,36 @@ def test_other_pictures_of_the_same_names_are_named(
     images(tmp_path / "root", "sharp/10", "sharp/11")
     assert {"sharp/10", "sharp/11"} <= {*found(tmp_path / "root" / folder, tmp_path / "root")}
     assert re.search(r"warning: .*small: .*\{hr: \.\.\., lr: \.\.\.\}", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("hr", "lr"), [("HR/val", "LR/val"), ("HR/Set5", "LR_bic/Set5/X4"), ("HR/Set5", "LR/X4/Set5")])
+def test_lr_images_apart_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], hr: str, lr: str) -> None:
+    """They may be those of another dataset, so they aren't taken; nor are they HR images without a word."""
+    images(tmp_path / hr, "10", "11", "12")
+    images(tmp_path / lr, "10", "11", "12", over=4)
+    assert found(tmp_path / hr, tmp_path) == [f"{hr}/10", f"{hr}/11", f"{hr}/12"]
+    assert (
+        f"{lr}: images of the same names as in {tmp_path / hr}, at 1/4 of the size, are not" in capsys.readouterr().err
+    )
+
+
+def test_hr_images_inside_the_folder_of_lr_images(tmp_path: Path) -> None:
+    images(tmp_path / "HR", "10", "11", "12")
+    images(tmp_path, "10", "11", "12", over=4)
+    assert found(tmp_path / "HR", tmp_path) == ["HR/10 <- 10", "HR/11 <- 11", "HR/12 <- 12"]
+    with pytest.raises(UserError, match=r"LR images, by their size and looks; the HR images are in .*HR"):
+        found(tmp_path, tmp_path)
+
+
+def test_lr_images_as_hr_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images(tmp_path / "HR", "10", "11", "12")
+    for folder in (images(tmp_path / "HR/LR", "10", "11", "12", over=4), images(tmp_path / "LR", "10x4", over=4)):
+        with pytest.raises(
+            UserError, match=rf"{folder}: LR images, by their size and looks; the HR images are in .*HR"
+        ):
+            found(folder, tmp_path)
+    found(images(tmp_path / "LR/X4", "10x4", over=4), tmp_path)
+    assert f"X4: taken as HR images, though they are those in {tmp_path / 'HR'} at 1/4" in capsys.readouterr().err
 
 
 def test_root_of_div2k_gives_the_wanted_split(tmp_path: Path) -> None:

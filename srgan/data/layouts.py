@@ -11,7 +11,7 @@ from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import walk
 from srgan.common.images import list_images
 
-MOST_BESIDE = 100
+MOST_BESIDE, MOST_INSIDE = 100, 10
 SRF_FOLDER = re.compile(r"image_SRF_(\d+)")
 LR_FOLDER = re.compile(r"(?:.*[_-])?(?:LR|LQ)(?:[_-]?bic(?:ubic)?)?(?:[_-]?X\d+)?", re.IGNORECASE)
 SPLITS = {
@@ -78,20 +78,38 @@ def images_of_split(folder: Path, training: bool) -> list[Path]:
 
 
 def folders_beside(folder: Path) -> Iterator[Path]:
-    """Where the LR images of a folder of HR images may be: in it, beside it or, as `X4` in `LR_bicubic`, in one beside.
-
-    None of more than a hundred folders beside it: these are classes, clips or users.
-    """
+    """Where the LR images of a folder of HR images may be: in it, around it or, as `LR/bicubic/X4`, beside it."""
     yield from subfolders(folder)
+    yield folder.absolute().parent
+    for beside in siblings(folder):
+        yield beside
+        for inner in (inside := _few(beside)):
+            yield inner
+            # What has many folders in it isn't made of LR images.
+            yield from _few(inner) if len(inside) <= MOST_INSIDE else ()
+
+
+def folders_apart(folder: Path) -> Iterator[Path]:
+    """Where they may be as well, or another dataset of theirs: `LR/train` for `HR/train`, `LR_bicubic/train/X4`."""
+    for beside in siblings(folder.absolute().parent):
+        for inner in (beside, *_few(beside)):
+            if (namesake := inner / folder.name).is_dir():
+                yield namesake
+                yield from _few(namesake)
+
+
+def siblings(folder: Path) -> list[Path]:
+    """The folders beside one; none of more than a hundred: these are classes, clips or users."""
     folder = folder.absolute()
+    return [path for path in _few(folder.parent) if not path.samefile(folder)]
+
+
+def _few(folder: Path) -> list[Path]:
+    """The folders in one, unless they are many, or it can't be read: it is none of ours."""
     with suppress(UserError):
-        beside = subfolders(folder.parent)
-        for path in beside if len(beside) <= MOST_BESIDE else ():
-            if not path.samefile(folder):
-                yield path
-                # What can't be read there is none of ours.
-                with suppress(UserError):
-                    yield from subfolders(path)
+        inside = subfolders(folder)
+        return inside if len(inside) <= MOST_BESIDE else []
+    return []
 
 
 def subfolders(folder: Path) -> list[Path]:

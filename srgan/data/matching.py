@@ -8,7 +8,7 @@ from pathlib import Path
 
 from srgan.common.errors import UserError, warn
 from srgan.common.images import list_images
-from srgan.data.layouts import LR_FOLDER, folders_beside, listed
+from srgan.data.layouts import LR_FOLDER, folders_apart, folders_beside, listed, siblings
 from srgan.data.reductions import ALIKE, Originals, Pixels, image_name, names_at_start
 
 NAME_THEM = "name both folders, {hr: ..., lr: ...}"
@@ -51,7 +51,7 @@ def match_among(images: Sequence[Path], scale: int, pixels: Pixels) -> tuple[lis
 def match_beside(folder: Path, hr: Sequence[Path], scale: int, pixels: Pixels) -> Matches:
     """The LR images of this scale in a folder beside that of the HR images (`LR`, `LR_bicubic/X4`), or none.
 
-    A folder beside it that has images of the same names and is not used is named in a warning.
+    A folder beside it, or apart, that has images of the same names and is not used is named in a warning.
 
     Raises:
         UserError: there are several such folders, or some images have no partner, or the images are themselves LR
@@ -62,7 +62,9 @@ def match_beside(folder: Path, hr: Sequence[Path], scale: int, pixels: Pixels) -
     candidates, unused = {}, {}
     for other in folders_beside(folder):
         images = _without(_images_in(other, inner), hr)
-        _check_not_reduced(folder, hr, other, images, scale, pixels)
+        if scale in (factors := _factors(hr, images, pixels)):
+            raise UserError(f"{folder}: LR images, by their size and looks; the HR images are in {other}")
+        _warn_if_reduced(folder, other, factors)
         named = _named_after(images, hr)
         found = originals.reductions(_some([*named] or images))
         if found:
@@ -81,6 +83,12 @@ def match_beside(folder: Path, hr: Sequence[Path], scale: int, pixels: Pixels) -
         raise UserError(f"{folder}: LR images in {listed([*candidates])}: ambiguous; {NAME_THEM}")
     if candidates:
         unused = {other: factors for other, factors in unused.items() if not factors or scale in factors}
+    else:
+        for other in folders_apart(folder):
+            if factors := _factors(_images_in(other, inner), hr, pixels):
+                unused[other] = factors
+        for other in siblings(folder.absolute().parent):  # such as HR of LR/X4
+            _warn_if_reduced(folder, other, _factors(hr, _images_in(other, inner), pixels))
     for other, factors in unused.items():
         _warn_unused(other, folder, factors)
     return next(iter(candidates.values()), {})
@@ -205,16 +213,15 @@ def _check_unpaired(hr: Sequence[Path], unpaired: Sequence[Path], paired: bool, 
         )
 
 
-def _check_not_reduced(
-    folder: Path, hr: Sequence[Path], other: Path, images: Sequence[Path], scale: int, pixels: Pixels
-) -> None:
-    """Refuse or name a folder of LR images of those beside it, which is given for one of HR images."""
-    named = _named_after(hr, images)
+def _factors(images: Sequence[Path], originals: Sequence[Path], pixels: Pixels) -> set[int]:
+    """By which factors images are reduced that are named after originals in another folder; a sample is looked at."""
+    named = _named_after(images, originals)
     sample = _some([*named])
     found = Originals([named[image] for image in sample], pixels).reductions(sample)
-    factors = {reduction.factor for reduction in found.values()}
-    if scale in factors:
-        raise UserError(f"{folder}: LR images, by their size and looks; the HR images are in {other}")
+    return {reduction.factor for reduction in found.values()}
+
+
+def _warn_if_reduced(folder: Path, other: Path, factors: Collection[int]) -> None:
     if factors:
         warn(f"{folder}: taken as HR images, though they are those in {other} at 1/{max(factors)} of the size")
 

@@ -107,8 +107,8 @@ class Originals:
 
         Sizes come from all headers. Few images are decoded: each is compared with originals of fitting size, first
         those of the most similar names, and a change of names that some pairs have confirmed (from `HR/*` to `LR/*x4`)
-        is then believed. Flat images, which tell nothing, are paired by their names. What is made of a reduction is traced back
-        to the original of that.
+        is then believed. Flat images, which tell nothing, are paired by their names. What is made of a reduction is
+        traced back to the original of that.
         """
         sizes = self._pixels.sizes(images)
         found: dict[Path, Reduction] = {}
