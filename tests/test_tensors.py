@@ -167,6 +167,11 @@ FOREIGN = {
     "page.pt": (b"<!DOCTYPE html><title>Not found</title>", "a web page: download the file itself"),
     "pointer.safetensors": (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
     "gan.pt.gz": (b"\x1f\x8b\x08\0", "a gzip archive: unpack it"),
+    "gan.pth.tar.xz": (b"\xfd7zXZ\0", "an xz archive: unpack it"),
+    "gan.tar": (b"gan.pth" + bytes(505), "a tar archive: unpack it"),
+    "gan.params": (b"\x12\x01" + bytes(90), "of MXNet"),
+    "gan.weights": (bytes(90), "of Darknet"),
+    "photo.pth": (b"\x89PNG\r\n\x1a\n", "a picture"),
 }
 
 
@@ -181,13 +186,27 @@ def test_weights_of_other_programs_are_called_by_their_name(
 
 @pytest.mark.parametrize(
     ("entry", "found"),
-    [("config.json", "of Keras"), ("arr_0.npy", "arrays of NumPy"), ("gan/constants.pkl", "TorchScript: save its")],
+    [
+        ("model.weights.h5", "of Keras"),
+        ("arr_0.npy", "arrays of NumPy"),
+        ("gan/constants.pkl", "TorchScript: save its"),
+        ("weights/gan.pth", "an archive with a file of them: unpack it"),
+    ],
 )
 def test_archives_of_other_programs_are_called_by_their_name(tmp_path: Path, entry: str, found: str) -> None:
     with zipfile.ZipFile(tmp_path / "gan.pt", "w") as archive:
         archive.writestr(entry, b"")
     with pytest.raises(UserError, match=rf"gan\.pt: expected weights of PyTorch .*, found {found}"):
         load_generator(tmp_path / "gan.pt")
+
+
+def test_a_program_of_torch_export_is_called_by_its_name(tmp_path: Path) -> None:
+    program = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
+    torch.export.save(program, tmp_path / "gan.pt2")
+    with pytest.raises(
+        UserError, match=r"gan\.pt2: .*, found a program of torch\.export: save its network's state_dict"
+    ):
+        load_generator(tmp_path / "gan.pt2")
 
 
 def test_a_file_of_anything_is_called_no_pickle(tmp_path: Path) -> None:

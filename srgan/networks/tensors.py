@@ -34,6 +34,12 @@ _SIGNATURES = {
     b"\x1f\x8b": "a gzip archive: unpack it",
     b"7z\xbc\xaf": "a 7z archive: unpack it",
     b"Rar!": "a RAR archive: unpack it",
+    b"\xfd7zXZ": "an xz archive: unpack it",
+    b"BZh": "a bzip2 archive: unpack it",
+    b"\x28\xb5\x2f\xfd": "a zstd archive: unpack it",
+    b"\x12\x01\0\0": "of MXNet",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
 }
 # Those that begin as others do, by their extension, and what an archive (zip) of each kind holds.
 _SUFFIXES = {
@@ -54,8 +60,18 @@ _SUFFIXES = {
     ".engine": "of TensorRT",
     ".trt": "of TensorRT",
     ".gguf": "GGUF",
+    ".weights": "of Darknet",
+    ".t7": "of Torch 7",
+    ".mnn": "of MNN",
+    ".tar": "a tar archive: unpack it",
 }
-_ENTRIES = {"config.json": "of Keras", ".npy": "arrays of NumPy", "constants.pkl": "TorchScript: save its state_dict()"}
+_ENTRIES = {
+    "/archive_format": "a program of torch.export: save its network's state_dict()",
+    "constants.pkl": "TorchScript: save its state_dict()",
+    ".weights.h5": "of Keras",
+    ".npy": "arrays of NumPy",
+    **dict.fromkeys((".pt", ".pth", ".safetensors"), "an archive with a file of them: unpack it"),
+}
 
 
 class TensorFile(NamedTuple):
