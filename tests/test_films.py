@@ -192,9 +192,27 @@ def test_sound_that_no_container_holds_becomes_aac(tmp_path: Path, capsys: pytes
     assert np.corrcoef(waves[0][5000:80000], waves[1][5000:80000])[0, 1] > 0.99, "no sample late"
 
 
+def test_sound_without_compression_or_a_layout(tmp_path: Path) -> None:
+    """Matroska doesn't say that two channels are left and right, MP4 has to."""
+    with av.open(str(tmp_path / "a.mkv"), "w") as film:
+        video, sound = film.add_stream("ffv1", rate=10), film.add_stream("pcm_s16le", rate=8000, layout="stereo")
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for packet in (*video.encode(av.VideoFrame(64, 48, "yuv420p")), *video.encode(None)):
+            film.mux(packet)
+        frame = av.AudioFrame.from_ndarray(np.arange(1600, dtype=np.int16)[None], "s16", "stereo")
+        frame.sample_rate, frame.pts = 8000, 0
+        film.mux(sound.encode(frame))
+    upscale_film(tmp_path / "a.mkv", tmp_path / "b.mp4", lambda picture: picture)
+    with av.open(str(tmp_path / "b.mp4")) as film:
+        assert film.streams.audio[0].codec_context.name == "pcm_s16le"
+        samples = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
+    assert np.array_equal(samples, np.arange(1600))
+
+
 CAMERAS = {
     "a.mpg": "mpeg2video",
     "a.mpeg": "mpeg1video",
+    "a.m1v": "mpeg1video",
     "a.ts": "libx264",
     "a.m2ts": "libx264",
     "a.vob": "mpeg2video",

@@ -15,8 +15,9 @@ from srgan.upscaling.streams import Copies, copy_tags, described
 
 # Films that are read, and those that are written: what phones and browsers take, and Matroska, which holds most.
 EXTENSIONS = {
-    *(".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
-    *(".mpg", ".mts", ".mxf", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv"),
+    *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v"),
+    *(".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm"),
+    *(".rmvb", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".xvid", ".y4m"),
 }
 RESULTS = (".mp4", ".mkv", ".mov")
 # Where a film's own kind isn't written, the one that holds its sound; else Matroska.
@@ -113,7 +114,7 @@ def is_film_result(path: Path) -> bool:
 
 def _open(av: ModuleType, path: Path) -> Any:
     # A short transport stream isn't recognised.
-    return av.open(str(path), format="mpegts" if path.suffix.lower() in (".ts", ".mts", ".m2ts") else None)
+    return av.open(str(path), format="mpegts" if path.suffix.lower() in (".ts", ".mts", ".m2t", ".m2ts") else None)
 
 
 def _copy(

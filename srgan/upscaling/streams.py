@@ -35,7 +35,9 @@ class Copies:
             if stream is video or stream.discard.name == "all":  # the text of an MP4's chapters, which come otherwise
                 continue
             if stream.type != "video" and _holds(av, result.format.name, stream):
-                self.streams[stream] = result.add_stream_from_template(stream)
+                self.streams[stream] = copy = result.add_stream_from_template(stream)
+                if stream.type == "audio" and copy.codec_context:
+                    copy.codec_context.layout = _layout(stream)  # MP4 has no sound without compression of no layout
             elif stream.type == "audio" and stream.codec_context:
                 warn(f"{source}: {target.suffix} doesn't hold sound as {stream.codec_context.name}: it becomes AAC")
                 self.streams[stream] = _add_aac(result, stream)
@@ -78,11 +80,13 @@ class Copies:
 
 
 def _add_aac(result: Any, stream: Any) -> Any:
-    channels = stream.layout.nb_channels
-    # Of a layout that isn't said, the usual one.
-    layout = {1: "mono", 2: "stereo"}.get(channels, stream.layout.name)
-    bits = 128_000 * min(channels, 2)
-    return result.add_stream("aac", rate=stream.rate, layout=layout, format="fltp", bit_rate=bits)
+    bits = 128_000 * min(stream.layout.nb_channels, 2)
+    return result.add_stream("aac", rate=stream.rate, layout=_layout(stream), format="fltp", bit_rate=bits)
+
+
+def _layout(stream: Any) -> str:
+    """The layout of a sound's channels; where it isn't said, the usual one."""
+    return {"1 channels": "mono", "2 channels": "stereo"}.get(stream.layout.name, stream.layout.name)
 
 
 def _named(stream: Any) -> str:
