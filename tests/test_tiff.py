@@ -96,6 +96,7 @@ def test_all_that_pillow_writes(tmp_path: Path, mode: str, compression: str) -> 
         ((RGB / 255).astype(np.float32), {"photometric": "rgb"}, RGB.astype(np.uint16) * 257),
         (RGB[..., 0] / 255, {"photometric": "minisblack"}, RGB[..., 0].astype(np.uint16) * 257),
         (RGB.astype(np.uint32) * 200, {"photometric": "rgb"}, RGB.astype(np.uint16) * 200),
+        ((RGB // 2).astype(np.int8), {"photometric": "rgb"}, RGB // 2),
         (DEEP[..., 0], {"photometric": "miniswhite"}, 65535 - DEEP[..., 0]),
         (RGB[..., 0] > 99, {"photometric": "miniswhite"}, np.where(RGB[..., 0] > 99, 0, 255)),
         (np.dstack([DEEP, DEEP[..., :2]]), {"photometric": "rgb", "extrasamples": [0, 0]}, DEEP),
@@ -116,7 +117,7 @@ def test_all_that_pillow_writes(tmp_path: Path, mode: str, compression: str) -> 
         (np.full((4, 5, 3), [65535, 0, 0], np.uint16), {"photometric": "cielab"}, np.full((4, 5, 3), 255)),
     ],
     ids=[
-        *("floats", "doubles", "integers", "white-is-0", "bits", "bands", "band-and-alpha", "premultiplied"),
+        *("floats", "doubles", "integers", "signed", "white-is-0", "bits", "bands", "band-and-alpha", "premultiplied"),
         *("cmyk", "cmyk16", "lab", "icclab", "lab16"),
     ],
 )
@@ -132,6 +133,8 @@ def test_what_values_mean(tmp_path: Path, stored: np.ndarray, described: dict[st
     [
         (RGB.astype(np.float32), {"photometric": "rgb"}, "floats from 0 to 1, found floats from 0 to 255"),
         (RGB.astype(np.uint32) * 999, {"photometric": "rgb"}, "found integers of 32 bits from 0 to"),
+        ((RGB - 200).astype(np.int8), {"photometric": "rgb"}, "found integers of 8 bits from -128 to"),
+        (RGB.astype(np.complex64), {"photometric": "rgb"}, "found complex numbers"),
         (np.dstack([RGB, RGB]), {"photometric": "minisblack", "planarconfig": "contig"}, "6 bands of which none is c"),
         (DEEP[..., 0], {"photometric": 32803}, "a camera's raw file: develop it first"),
         (RGB, {"photometric": 34892}, "a camera's raw file: develop it first"),

@@ -87,6 +87,8 @@ def to_16_bits(values: np.ndarray) -> np.ndarray:
         ValueError: they are of another range.
     """
     real = values.dtype.kind == "f"
+    if values.dtype.kind == "c":
+        raise ValueError("expected 8 or 16 bits a value, or floats from 0 to 1, found complex numbers")
     low, high = (values.min(), values.max()) if values.size else (0, 0)
     if not 0 <= low <= high <= (1 if real else 0xFFFF):
         kind = "floats" if real else f"integers of {8 * values.itemsize} bits"

@@ -112,7 +112,7 @@ def to_16_or_8(values: np.ndarray, page: TiffPage) -> np.ndarray:
     """A page's values over the whole range of uint8 or uint16."""
     bits = page.bitspersample
     if values.dtype.kind not in "bu" or bits > 16:
-        return to_16_bits(values)
+        return to_16_bits(values).astype(np.uint8 if bits == 8 else np.uint16)
     if bits in (8, 16):
         return values
     peak, dtype = (255, np.uint8) if bits < 8 else (65535, np.uint16)
@@ -250,7 +250,8 @@ def _colours(page: TiffPage, values: np.ndarray, path: Path) -> np.ndarray:
     if values.dtype.kind == "f":
         warn(f"{path}: floats of {page.bitspersample} bits become integers of 16")
     elif values.dtype.kind == "i" or page.bitspersample > 16:
-        warn(f"{path}: integers of {page.bitspersample} bits, taken as values from 0 to 65535")
+        peak = 255 if page.bitspersample == 8 else 65535
+        warn(f"{path}: integers of {page.bitspersample} bits, taken as values from 0 to {peak}")
     values = to_16_or_8(values, page)
     if page.photometric == PHOTOMETRIC.SEPARATED:
         if page.tags.valueof(332, 1) != 1:
