@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo, putchunk
 
 from srgan.upscaling import pictures
 from srgan.upscaling.metadata import is_result
@@ -95,6 +95,32 @@ def test_a_jpegs_metadata_in_every_format(tmp_path: Path, capsys: pytest.Capture
         if "IPTC" not in names:
             assert metadata["photoshop"] == IPTC
         assert is_result(tmp_path / f"b{suffix}")
+
+
+def test_a_long_compressed_text_stays(tmp_path: Path) -> None:
+    """As the whole workflow that has made a picture; Pillow refuses a picture with more than 1 MB, unless told."""
+    info = PngInfo()
+    info.add_text("workflow", "z" * 3_000_000, zip=True)
+    Image.fromarray(RGB).save(tmp_path / "a.png", pnginfo=info)
+    write_picture(tmp_path / "b.png", read_picture(tmp_path / "a.png"))
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.text["workflow"] == "z" * 3_000_000
+
+
+def test_pixels_that_are_not_square_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    with (tmp_path / "a.png").open("wb") as file:
+        file.write(content[:33])
+        putchunk(file, b"pHYs", struct.pack(">IIB", 64, 45, 0))
+        file.write(content[33:])
+    Image.fromarray(RGB).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[:13] + struct.pack(">BHH", 0, 64, 45) + content[18:])
+    tifffile.imwrite(tmp_path / "a.tif", RGB, photometric="rgb", resolution=(64, 45), resolutionunit="none")
+    for name in ("a.png", "a.jpg", "a.tif"):
+        read_picture(tmp_path / name)
+        assert f"{name}: left out metadata that can't be written again: that a pixel isn't" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif", ".tif", ".gif"])

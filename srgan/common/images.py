@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
 from torch import Tensor
@@ -26,6 +26,8 @@ FORMATS = ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF
 
 # Pillow warns from half of its limit; photographs of 100 megapixels are welcome, only what is above the limit is not.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+# A compressed text or profile of more than 1 MB is no attack; all texts together have this limit as well.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 # Pillow decodes a PNG's 16-bit colour to its high byte only. Told the other byte order, it gives the low byte; grey and
 # alpha come whole as the four bytes of a pixel.
 _LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}

@@ -37,6 +37,7 @@ _OTHER_CHUNKS = {b"iCCP", b"eXIf", b"pHYs", b"tRNS", b"tIME", b"bKGD", b"hIST", 
 _OTHER_CHUNKS |= {b"acTL", b"fcTL", b"fdAT", b"iDOT"}
 # A JPEG's segments that Pillow reads, or that say how it is stored, by how they begin.
 _JPEG_SEGMENTS = (b"JFIF", b"JFXX", b"Exif\0", b"http://ns.adobe.com/xap/", b"ICC_PROFILE", b"MPF\0", b"Adobe")
+_STRETCHED = "that a pixel isn't square"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 # How a format names what the others hold, too.
 _NAMES = {
@@ -73,6 +74,8 @@ def read_metadata(path: Path, image: Image.Image) -> dict[str, Any]:
         odd.append("resolution")
     elif "dpi" in image.info:
         metadata["dpi"] = dpi
+    if _is_stretched(image.info.get("aspect") or (not image.info.get("jfif_unit", 1) and image.info["jfif_density"])):
+        odd.append(_STRETCHED)
     if image.format in ("MPO", "HEIF") and getattr(image, "n_frames", 1) > 1:
         odd.append("further pictures in the file, such as a preview or a map of gains for HDR displays")
     if (image.info.get("nclx_profile") or {}).get("transfer_characteristics") in (16, 18):
@@ -113,6 +116,8 @@ def read_tiff_metadata(path: Path, page: TiffPage) -> dict[str, Any]:
                 metadata["dpi"] = dpi
             else:
                 odd.append("resolution")
+        elif _is_stretched((exif.get(Base.XResolution), exif.get(Base.YResolution))):
+            odd.append(_STRETCHED)
         odd += sorted({name for tag, name in _OUTDATED.items() if tag in exif})
         description = str(exif.get(Base.ImageDescription, ""))
         if description.startswith(("ImageJ=", "SCIFIO=", "<?xml")):
@@ -255,6 +260,11 @@ def _png_info(chunks: list[tuple[bytes, bytes]], comment: bytes | None, xmp: byt
     if xmp:
         info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
     return info
+
+
+def _is_stretched(dots: Any) -> bool:
+    """Whether a width and a height, if they are any, in dots of no unit say that a pixel isn't square."""
+    return bool(dots and all(dots) and dots[0] != dots[1])
 
 
 def _resolution(dots: Any, unit: float = 1) -> tuple[float, float] | None:
