@@ -60,5 +60,5 @@ def test_too_little_memory_for_the_resize_is_one_line(upscaler: Upscaler, monkey
         raise MemoryError
 
     monkeypatch.setattr("srgan.upscaling.enlarger.imresize", full)
-    with pytest.raises(UserError, match="no memory for 8 times the size: take a smaller --outscale"):
+    with pytest.raises(UserError, match="no memory for 8 times the size: take another --outscale"):
         Enlarger(upscaler, 8)(np.zeros((4, 4, 3), np.uint8))

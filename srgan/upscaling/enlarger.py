@@ -47,7 +47,7 @@ class Enlarger:
         try:
             resized = imresize(result, self.scale / self.upscaler.scale)
         except MemoryError as error:
-            raise UserError(f"no memory for {self.scale:g} times the size: take a smaller --outscale") from error
+            raise UserError(f"no memory for {self.scale:g} times the size: take another --outscale") from error
         # MATLAB's rounds up.
         height, width = (max(round(self.scale * side), 1) for side in image.shape[:2])
         return resized[:height, :width]
