@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from srgan.networks.discriminator import Discriminator
+from srgan.networks.discriminator import Discriminator, FeatureDiscriminator
 
 
 def test_layers_of_the_paper() -> None:
@@ -75,3 +75,33 @@ def test_patch_head_judges_by_place() -> None:
     assert changed[3:, 3:].all()
     assert not changed[0].any()
     assert not changed[:, 0].any()
+
+
+@pytest.fixture
+def feature_discriminator() -> FeatureDiscriminator:
+    with pytest.warns(UserWarning, match="random weights"):
+        return FeatureDiscriminator("random", channels=8)
+
+
+def test_a_logit_of_each_layer_for_each_four_pixels(feature_discriminator: FeatureDiscriminator) -> None:
+    """Moved by four pixels, the image has the same logits a place further, whatever layer they are of."""
+    image = torch.rand(1, 3, 64, 80) * 2 - 1
+    logits, moved = (feature_discriminator(x).unflatten(1, (3, 16, -1)) for x in (image, image.roll((4, 4), (2, 3))))
+    assert logits.shape == (1, 3, 16, 20)
+    torch.testing.assert_close(moved[:, :, 5:-4, 5:-4], logits[:, :, 4:-5, 4:-5])
+
+
+def test_vgg19_is_never_trained(feature_discriminator: FeatureDiscriminator) -> None:
+    before = feature_discriminator.features.state_dict()["features.0.weight"].clone()
+    feature_discriminator.requires_grad_(False)
+    assert not any(p.requires_grad for p in feature_discriminator.parameters())
+    feature_discriminator.requires_grad_(True).train()
+    image = (torch.rand(2, 3, 32, 32) * 2 - 1).requires_grad_()
+    optimizer = torch.optim.Adam(feature_discriminator.parameters(), 1e-2, fused=True)
+    feature_discriminator(image).mean().backward()
+    optimizer.step()
+    assert torch.equal(feature_discriminator.features.state_dict()["features.0.weight"], before)
+    assert image.grad is not None
+    assert image.grad.abs().max() > 0
+    trained = {name.split(".")[0] for name, p in feature_discriminator.named_parameters() if p.requires_grad}
+    assert trained == {"classifiers"}

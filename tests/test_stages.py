@@ -102,6 +102,18 @@ def test_discriminator_learns_to_tell(weights: Path) -> None:
     assert rows[-1]["discriminator"] < rows[0]["discriminator"]
 
 
+def test_discriminator_of_features_learns_in_its_classifiers_alone(weights: Path) -> None:
+    with pytest.warns(UserWarning, match="random weights"):
+        stage = adversarial_stage(weights, discriminator={"type": "features"}, loss={"vgg_weights": "random"})
+    before, generator = (copy.deepcopy(net.state_dict()) for net in (stage.discriminator, stage.generator))
+    losses = [stage.step(*batch())["discriminator"].item() for _ in range(30)]
+    moved = {name.split(".")[0] for name, _ in stage.discriminator.named_parameters() if not torch.equal(
+        stage.discriminator.state_dict()[name], before[name])}  # fmt: skip
+    assert moved == {"classifiers"}
+    assert losses[-1] < losses[0]
+    assert all(changed(stage.generator, generator))
+
+
 def test_adversarial_weight_is_what_the_generator_feels(weights: Path) -> None:
     """With weight 0 the generator's step is that of pretraining from the same weights."""
     stage = adversarial_stage(weights, loss={"adversarial_weight": 0.0}, frozen_batchnorm=False)

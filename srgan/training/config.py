@@ -119,8 +119,11 @@ class AdversarialOptimizer(Optimizer):
 
 @dataclass(frozen=True)
 class DiscriminatorShape:
-    """The discriminator: its normalisation, of which the spectral one is more stable, and its head."""
+    """The discriminator: the paper's, with its normalisation (the spectral one is more stable) and head, or one that
+    looks at VGG19's activations, for which these don't count; it takes `loss.vgg_weights`.
+    """
 
+    type: Literal["paper", "features"] = "paper"
     norm: Literal["batch", "spectral"] = "batch"
     head: Literal["dense", "patch"] = "dense"
 
