@@ -2,11 +2,13 @@
 
     python -m scripts.blind_pairs make PHOTOGRAPHS srresnet_photo bicubic --out pairs
     python -m scripts.blind_pairs score pairs answers.csv --rater one --table docs/ratings.csv
+    python -m scripts.blind_pairs show PHOTOGRAPHS bicubic srresnet_photo --files a.jpg b.jpg --out beside.jpg
 
 `make` writes a sheet for each of two parts of every photograph, both networks' pictures of it side by side; `key.csv`
 holds which side is whose and isn't for viewers. They write a line `NN,left`, `NN,right` or `NN,same` for each sheet.
 `score` prints how often each was kept and adds the answers to a table. No original is needed: these are photographs as
-they are, not reduced ones.
+they are, not reduced ones. `show` draws the most detailed parts of some of them in one picture, with a column for each
+network.
 """
 
 import argparse
@@ -90,6 +92,19 @@ def make(args: argparse.Namespace) -> None:
     print(f"{len(rows)} pairs: {args.out}; key.csv is not for viewers")
 
 
+def show(args: argparse.Namespace) -> None:
+    networks = [network(name)[1] for name in args.networks]
+    rows = []
+    for name in args.files:
+        image = read_rgb(args.photographs / name)
+        for x, y in parts(image)[:1]:
+            rows.append(np.hstack([upscaled(image, x, y, draw)[: args.height] for draw in networks]))
+    if not rows:
+        raise UserError(f"--files: expected photographs of {WIDTH} x {HEIGHT} pixels or more, found none")
+    write_image(args.out, np.vstack(rows), quality=88)
+    print(f"written: {args.out}")
+
+
 def lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()
@@ -134,6 +149,13 @@ def main() -> None:
     scoring.add_argument("--rater", default="", help="who answered, for the table")
     scoring.add_argument("--table", type=Path, help="CSV file that the answers are added to")
     scoring.set_defaults(run=score)
+    showing = commands.add_parser("show", help="draw parts of photographs by several networks beside one another")
+    showing.add_argument("photographs", type=Path, help="folder")
+    showing.add_argument("networks", nargs="+", help="as for make")
+    showing.add_argument("--files", nargs="+", required=True, metavar="NAME", help="photographs of the folder")
+    showing.add_argument("--height", type=int, default=HEIGHT * 4, help="of each row in pixels (%(default)s)")
+    showing.add_argument("--out", type=Path, required=True)
+    showing.set_defaults(run=show)
     args = parser.parse_args()
     args.run(args)
 

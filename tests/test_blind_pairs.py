@@ -70,6 +70,18 @@ def test_answers_are_counted_for_whose_picture_it_was(
     assert table[3]["kept"] == "same"
 
 
+def test_columns_of_a_picture_are_the_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(tmp_path / "photos" / "a.png", data.astronaut())
+    out = tmp_path / "beside.png"
+    arguments = ["show", tmp_path / "photos", "bicubic", "bicubic", "--files", "a.png", "--height", 100, "--out", out]
+    assert not run(monkeypatch, *arguments)
+    picture = read_rgb(out)
+    assert picture.shape == (100, 2 * 576, 3)
+    (x, y), _ = blind_pairs.parts(data.astronaut())
+    expected = blind_pairs.upscaled(data.astronaut(), x, y, blind_pairs.network("bicubic")[1])[:100]
+    assert np.array_equal(picture, np.hstack([expected, expected]))
+
+
 def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(tmp_path / "small" / "a.png", data.astronaut()[:50, :50])
     assert run(monkeypatch, "make", tmp_path / "small", "bicubic", "bicubic", "--out", tmp_path / "x") == 2
