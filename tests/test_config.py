@@ -81,7 +81,10 @@ MISTAKES = {
     "very large": (f"name: x\nruntime: {{seed: {2**70}}}\n", "runtime.seed: expected a number at least 0 and at most"),
     "scale": ("name: x\ngenerator: {scale: 5}\n", "generator.scale: expected one of 2, 3, 4, 8, found 5"),
     "misspelt choice": ("name: x\noptimizer: {decay: cosin}\n", "found 'cosin'; did you mean cosine?"),
-    "loss": ("name: x\nloss: {content: vgg23}\n", "loss.content: expected mse, l1 or vgg11 to vgg54, found 'vgg23'"),
+    "loss": (
+        "name: x\nloss: {content: vgg23}\n",
+        "l1, perceptual or vgg11 to vgg54, found 'vgg23'",
+    ),
     "crop and scale": ("name: x\ndata: {crop: 33}\n", "data.crop: expected a multiple of the scale (4), found 33"),
     "validation and log": ("name: x\nlog: {every: 7}\n", "validation.every: expected a multiple of log.every (7)"),
     "snapshots and validation": ("name: x\nlog: {keep: 7000}\n", "log.keep: expected a multiple of validation.every"),

@@ -11,11 +11,13 @@ from srgan.networks.losses import (
     PixelLoss,
     VGGLoss,
     adversarial_loss,
+    content_loss,
     discriminator_loss,
     phase_loss,
     spectrum_loss,
     texture_loss,
 )
+from srgan.networks.vgg import VGGFeatures
 
 
 def test_pixel_losses_by_hand() -> None:
@@ -139,3 +141,18 @@ def test_texture_loss_leaves_places_in_a_window_free() -> None:
     moved = [features.unflatten(2, (2, -1)).flip(3).flatten(2, 3) for features in hr]
     assert texture_loss(moved, hr).item() == pytest.approx(0, abs=1e-5)
     assert texture_loss([f.roll(f.shape[2] // 4, 2) for f in hr], hr).item() > 1e-3
+
+
+def test_perceptual_loss_is_relative_to_the_target() -> None:
+    """Each layer's mean absolute difference over the target's mean, by the plain slow version; 0 of an image itself."""
+    with pytest.warns(UserWarning, match="random weights"):
+        loss = content_loss("perceptual", "random")
+    target, sr = torch.rand(2, 3, 32, 32) * 2 - 1, torch.rand(2, 3, 32, 32) * 2 - 1
+    expected = 0.0
+    for layer in ("vgg12", "vgg22", "vgg31"):
+        with pytest.warns(UserWarning, match="random weights"):
+            features = VGGFeatures(layer, "random")
+        features.load_state_dict({n: t for n, t in loss.features.state_dict().items() if n in features.state_dict()})
+        expected += float((features(sr) - features(target)).abs().mean() / features(target).mean())
+    assert loss(sr, target).item() == pytest.approx(expected, rel=1e-4)
+    assert loss(target, target).item() == 0

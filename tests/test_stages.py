@@ -114,6 +114,19 @@ def test_discriminator_of_features_learns_in_its_classifiers_alone(weights: Path
     assert all(changed(stage.generator, generator))
 
 
+def test_rolled_crops_are_in_each_place_once_in_sixteen_steps(weights: Path) -> None:
+    stage, (lr, hr) = adversarial_stage(weights, loss={"content": "l1", "rolled": True}), batch()
+    seen = []
+    content = stage.content
+    stage.content = Mock(side_effect=lambda sr, target: (seen.append((sr.detach(), target)), content(sr, target))[1])
+    for _ in range(16):
+        stage.step(lr, hr)
+    places = {(y, x) for y in range(4) for x in range(4) for _, target in seen if target.equal(hr.roll((y, x), (2, 3)))}
+    assert len(places) == 16
+    plain = adversarial_stage(weights, loss={"content": "l1"})
+    torch.testing.assert_close(plain.step(lr, hr)["content"], content(seen[0][0], seen[0][1]))
+
+
 def test_adversarial_weight_is_what_the_generator_feels(weights: Path) -> None:
     """With weight 0 the generator's step is that of pretraining from the same weights."""
     stage = adversarial_stage(weights, loss={"adversarial_weight": 0.0}, frozen_batchnorm=False)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from srgan.networks.vgg import CHANNELS, CONVOLUTIONS, VGGFeatures
+from srgan.networks.vgg import CHANNELS, VGGFeatures, parse_layer, pick
 
 
 class Discriminator(nn.Module):
@@ -76,11 +76,11 @@ class FeatureDiscriminator(nn.Module):
         UserError: VGG19's weights can't be had.
     """
 
-    LAYERS = ((1, 2), (2, 2), (3, 1))
+    LAYERS = ("vgg12", "vgg22", "vgg31")
 
     def __init__(self, weights: str = "imagenet", channels: int = 64) -> None:
         super().__init__()
-        self.features = VGGFeatures("vgg31", weights)
+        self.features = VGGFeatures(self.LAYERS[-1], weights)
         self.classifiers = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(CHANNELS[block - 1], channels, 3, stride=4 >> (block - 1), padding=1),
@@ -88,12 +88,11 @@ class FeatureDiscriminator(nn.Module):
                 nn.Conv2d(channels, 1, 1),
                 nn.Flatten(),
             )
-            for block, _ in self.LAYERS
+            for block, _ in map(parse_layer, self.LAYERS)
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        activations = self.features.activations(image)
-        chosen = [activations[sum(CONVOLUTIONS[: block - 1]) + conv - 1] for block, conv in self.LAYERS]
+        chosen = pick(self.features.activations(image), self.LAYERS)
         logits = [judge(_normalised(x)) for judge, x in zip(self.classifiers, chosen, strict=True)]
         return torch.cat(logits, dim=1)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from srgan.common.errors import warn
 from srgan.common.images import hr_tensor
 from srgan.data.resize import imresize
-from srgan.networks.vgg import CONVOLUTIONS, VGGFeatures
+from srgan.networks.vgg import CONVOLUTIONS, VGGFeatures, pick
 
 SPECTRUM_WINDOW = 32  # pixels
 TEXTURE_WINDOW = 16
@@ -54,6 +54,26 @@ class VGGLoss(nn.Module):
         return self.factor * F.mse_loss(sr.float(), hr.float())
 
 
+class PerceptualLoss(nn.Module):
+    """Mean absolute error of phi_{1,2}, phi_{2,2} and phi_{3,1}, each relative to the target's mean, summed.
+
+    Images N x 3 x H x W in [-1, 1] -> scalar. Several layers at once leave fewer patterns free than one of them.
+    """
+
+    LAYERS = ("vgg12", "vgg22", "vgg31")
+
+    def __init__(self, weights: str = "imagenet") -> None:
+        super().__init__()
+        self.features = VGGFeatures(self.LAYERS[-1], weights)
+
+    def forward(self, sr: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            theirs = pick(self.features.activations(target), self.LAYERS)
+        ours = pick(self.features.activations(sr), self.LAYERS)
+        terms = [F.l1_loss(a.float(), b.float()) / b.float().mean() for a, b in zip(ours, theirs, strict=True)]
+        return torch.stack(terms).sum()
+
+
 def texture_loss(sr: list[Tensor], hr: list[Tensor]) -> Tensor:
     """How far textures are apart: `VGGFeatures.activations` of both, up to phi_{3,1} or further -> scalar.
 
@@ -93,7 +113,7 @@ PIXEL_LOSSES: dict[str, Callable[[], nn.Module]] = {
 def content_loss(
     name: str, vgg_weights: str = "imagenet", vgg_factor: float = 0.0, texture_weight: float = 0.0
 ) -> nn.Module:
-    """The content loss of a name: one of `PIXEL_LOSSES`, or a layer of VGG19 such as "vgg54".
+    """The content loss of a name: one of `PIXEL_LOSSES`, a layer of VGG19 such as "vgg54", or "perceptual" for several.
 
     Args:
         vgg_weights: see `VGGFeatures`.
@@ -102,6 +122,8 @@ def content_loss(
     """
     if name in PIXEL_LOSSES:
         return PIXEL_LOSSES[name]()
+    if name == "perceptual":
+        return PerceptualLoss(vgg_weights)
     features = VGGFeatures(name, vgg_weights)
     measured = pixel_sized_factor(features)
     if vgg_factor and vgg_weights != "random" and not 0.1 < vgg_factor / measured < 10:

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -62,6 +63,12 @@ class VGGFeatures(nn.Module):
 
     def _normalised(self, image: Tensor) -> Tensor:
         return ((image + 1) / 2 - self.mean) / self.std
+
+
+def pick(activations: list[Tensor], layers: Iterable[str]) -> list[Tensor]:
+    """Those of `VGGFeatures.activations` that are of the layers "vgg12", "vgg22" and so on."""
+    places = [parse_layer(layer) for layer in layers]
+    return [activations[sum(CONVOLUTIONS[: block - 1]) + conv - 1] for block, conv in places]
 
 
 def parse_layer(layer: str) -> tuple[int, int]:

@@ -56,7 +56,7 @@ class GeneratorShape:
 
 @dataclass(frozen=True)
 class Loss:
-    """The content loss: of pixels (mse, l1) or of VGG19's features (vgg22, vgg54, ...).
+    """The content loss: of pixels (mse, l1), of VGG19's features (vgg22, vgg54, ...) or of several (perceptual).
 
     It asks for the original or, for distillation, a trained network's image (see `Teacher`).
     """
@@ -71,8 +71,8 @@ class Loss:
     teacher_ensemble: bool = True  # its self-ensemble's image; false for a GAN, whose textures that would blur
 
     def __post_init__(self) -> None:
-        if self.content not in PIXEL_LOSSES and not re.fullmatch(r"vgg(1[12]|2[12]|[345][1-4])", self.content):
-            names = ", ".join(PIXEL_LOSSES)
+        names = ", ".join((*PIXEL_LOSSES, "perceptual"))
+        if self.content not in names.split(", ") and not re.fullmatch(r"vgg(1[12]|2[12]|[345][1-4])", self.content):
             raise UserError(f"content: expected {names} or vgg11 to vgg54, found {self.content!r}")
         if self.texture_weight and not re.match("vgg[345]", self.content):
             raise UserError(f"texture_weight: takes loss.content vgg31 or a later layer, found {self.content}")
@@ -85,6 +85,7 @@ class AdversarialLoss(Loss):
     teacher_weight: float = number(1.0, low=0, high=1)
     teacher_ensemble: bool = False
     adversarial_weight: float = number(1e-3, low=0)
+    rolled: bool = False  # content and adversary see crops moved by less than the scale, another way at each step
     pixel_weight: float = number(0.0, low=0)  # of the pixels' mean absolute error, against tints; the paper has none
     phase_weight: float = number(0.0, low=0)  # of `phase_loss`, against checkerboards; the paper has none
     phase_window: int = number(0, low=0)  # side of its windows in HR pixels; 0: the whole crop

@@ -186,8 +186,8 @@ class AdversarialStage(PretrainStage):
                 with self.precision.autocast():
                     with torch.set_grad_enabled(keep_graph):
                         sr = self._generate(lr_part)  # N/k x 3 x scale*h x scale*w
-                    real = self.wrapped_discriminator(hr_part)  # N/k x 1
-                    fake = self.wrapped_discriminator(sr.detach())
+                    real = self.wrapped_discriminator(self._rolled(hr_part))  # N/k x K
+                    fake = self.wrapped_discriminator(self._rolled(sr.detach()))
                     loss = discriminator_loss(real, fake)
                 self.discriminator_precision.backward(loss / k)
             if keep_graph:
@@ -205,8 +205,9 @@ class AdversarialStage(PretrainStage):
                 with self.precision.autocast():
                     sr = sr_parts.pop() if keep_graph else self._generate(lr_part)  # N/k x 3 x scale*h x scale*w
                     target = self._target(lr_part, hr_part, first)
-                    content = self.content(sr, target)
-                    adversarial = adversarial_loss(self.discriminator(sr))
+                    seen = self._rolled(sr)
+                    content = self.content(seen, self._rolled(target))
+                    adversarial = adversarial_loss(self.discriminator(seen))
                     loss = content + weight * adversarial + self._regularisation(sr, hr_part, target)
                 self.precision.backward(loss / k)
             logged["content"].append(content.detach())
@@ -215,6 +216,15 @@ class AdversarialStage(PretrainStage):
         self.discriminator.requires_grad_(True)
         self._update_average()
         return {name: torch.stack(values).mean() for name, values in logged.items()}
+
+    def _rolled(self, crops: Tensor) -> Tensor:
+        """The crops, if `loss.rolled` in one of scale x scale places, another one at each step.
+
+        The strides of VGG19 and of a discriminator divide the scale: they would always see the sub-pixels of a pixel
+        shuffle in the same places, and a grid of these is the cheapest pattern to answer them with.
+        """
+        scale = self.generator.scale
+        return crops.roll(divmod(self.updates % scale**2, scale), (2, 3)) if self.config.loss.rolled else crops
 
     def _regularisation(self, sr: Tensor, hr: Tensor, target: Tensor) -> Tensor:
         """Terms against tints, checkerboards and missing texture, to which VGG's features are nearly blind.
