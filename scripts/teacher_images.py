@@ -1,11 +1,12 @@
 """Keep a network's images of many crops, as pairs to train on: for a teacher too slow to be asked at each step.
 
-    python -m scripts.teacher_images --config configs/srresnet_photo.yaml --weights x4plus.pth --out datasets/taught
-    python pretrain.py --config configs/srresnet_photo.yaml \\
-        'data.folders=[{hr: datasets/taught/HR, lr: datasets/taught/LR}]' data.degradation.name=bicubic
+    python -m scripts.teacher_images --config configs/srresnet_mse.yaml --weights x4plus.pth --out datasets/taught \\
+        'data.folders=[photographs]' data.degradation.name=photo
+    python train.py --config configs/srgan_photo.yaml
 
-`LR` holds crops as the config's photographs and degradation give them, or cut from the files of `--lr` as they are, and
-`HR` the network's images of them. Crop n depends on the seed and n only, and what is there is not made again.
+`LR` holds crops as the photographs and the degradation of a config for pretrain.py give them, or cut from the files of
+`--lr` as they are, and `HR` the network's images of them. Crop n depends on the seed and n only, and what is there is
+not made again.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def write_pair(network: Network, lr: torch.Tensor, paths: tuple[Path, Path], pre
 @command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="of the training: its photographs and degradation")
+    parser.add_argument("--config", type=Path, required=True, help="for pretrain.py: its photographs and degradation")
     parser.add_argument("--weights", type=Path, required=True, help="the network, as demo.py takes it")
     parser.add_argument("--lr", nargs="+", type=Path, metavar="FOLDER", help="cut LR crops out of these files instead")
     parser.add_argument("--crop", type=int, default=72, help="side of the LR crops (default: 72)")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from srgan.networks.vgg import CHANNELS, VGGFeatures, parse_layer, pick
+from srgan.networks.vgg import CHANNELS, LOCAL_LAYERS, VGGFeatures, parse_layer, pick
 
 
 class Discriminator(nn.Module):
@@ -76,11 +76,9 @@ class FeatureDiscriminator(nn.Module):
         UserError: VGG19's weights can't be had.
     """
 
-    LAYERS = ("vgg12", "vgg22", "vgg31")
-
     def __init__(self, weights: str = "imagenet", channels: int = 64) -> None:
         super().__init__()
-        self.features = VGGFeatures(self.LAYERS[-1], weights)
+        self.features = VGGFeatures(LOCAL_LAYERS[-1], weights)
         self.classifiers = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(CHANNELS[block - 1], channels, 3, stride=4 >> (block - 1), padding=1),
@@ -88,11 +86,11 @@ class FeatureDiscriminator(nn.Module):
                 nn.Conv2d(channels, 1, 1),
                 nn.Flatten(),
             )
-            for block, _ in map(parse_layer, self.LAYERS)
+            for block, _ in map(parse_layer, LOCAL_LAYERS)
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        chosen = pick(self.features.activations(image), self.LAYERS)
+        chosen = pick(self.features.activations(image), LOCAL_LAYERS)
         logits = [judge(_normalised(x)) for judge, x in zip(self.classifiers, chosen, strict=True)]
         return torch.cat(logits, dim=1)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from srgan.common.errors import warn
 from srgan.common.images import hr_tensor
 from srgan.data.resize import imresize
-from srgan.networks.vgg import CONVOLUTIONS, VGGFeatures, pick
+from srgan.networks.vgg import CONVOLUTIONS, LOCAL_LAYERS, VGGFeatures, pick
 
 SPECTRUM_WINDOW = 32  # pixels
 TEXTURE_WINDOW = 16
@@ -60,16 +60,14 @@ class PerceptualLoss(nn.Module):
     Images N x 3 x H x W in [-1, 1] -> scalar. Several layers at once leave fewer patterns free than one of them.
     """
 
-    LAYERS = ("vgg12", "vgg22", "vgg31")
-
     def __init__(self, weights: str = "imagenet") -> None:
         super().__init__()
-        self.features = VGGFeatures(self.LAYERS[-1], weights)
+        self.features = VGGFeatures(LOCAL_LAYERS[-1], weights)
 
     def forward(self, sr: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad():
-            theirs = pick(self.features.activations(target), self.LAYERS)
-        ours = pick(self.features.activations(sr), self.LAYERS)
+            theirs = pick(self.features.activations(target), LOCAL_LAYERS)
+        ours = pick(self.features.activations(sr), LOCAL_LAYERS)
         terms = [F.l1_loss(a.float(), b.float()) / b.float().mean() for a, b in zip(ours, theirs, strict=True)]
         return torch.stack(terms).sum()
 

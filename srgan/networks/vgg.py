@@ -15,6 +15,8 @@ from srgan.networks.tensors import read_tensor_file
 # Convolutions before each max-pool of VGG19 (Simonyan & Zisserman, 2014, configuration E) and their channels.
 CONVOLUTIONS = (2, 2, 4, 4, 4)
 CHANNELS = (64, 128, 256, 512, 512)
+# Edges and textures, each in its place.
+LOCAL_LAYERS = ("vgg12", "vgg22", "vgg31")
 
 
 class VGGFeatures(nn.Module):
