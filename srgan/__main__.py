@@ -7,15 +7,15 @@ from importlib import import_module
 from srgan.common.interrupts import end_at_ctrl_c
 
 COMMANDS = {
-    "upscale": ("srgan.upscaling.commands", "upscale pictures (demo.py)"),
-    "app": ("srgan.upscaling.app", "open a page to drop pictures on (app.py)"),
+    "upscale": ("srgan.application.commands", "upscale pictures (demo.py)"),
+    "app": ("srgan.application.app", "open a page to drop pictures on (app.py)"),
     "test": ("srgan.evaluation.commands", "score weights on benchmark images (test.py)"),
     "pretrain": ("srgan.training.commands", "train SRResNet, the generator, by a content loss (pretrain.py)"),
     "train": ("srgan.training.commands", "train SRGAN, from a pretrained generator (train.py)"),
     "download_div2k": ("srgan.data.div2k", "fetch the photographs to train on (scripts/download_div2k.py)"),
     "interpolate": ("srgan.networks.commands", "mix two networks (scripts/interpolate.py)"),
     "export": ("srgan.networks.commands", "write a network as ONNX (scripts/export.py)"),
-    "rating": ("srgan.evaluation.opinions", "ask people: an opinion test (scripts/rating.py)"),
+    "rating": ("srgan.application.opinions", "ask people: an opinion test (scripts/rating.py)"),
 }
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from srgan.application.answers import read_answers, read_key
 from srgan.common.errors import UserError
-from srgan.evaluation.answers import read_answers, read_key
 
 KEY = {"study": "s1", "mode": "rating", "items": {f"i{n}": ["net", "Set5", f"face{n}"] for n in range(1, 7)}}
 PAIRS = KEY | {"mode": "preference", "items": {"i1": ["net", "Set5", "face"], "i2": ["other", "Set5", "face"]}}

@@ -19,9 +19,9 @@ from conftest import REPOSITORY
 from PIL import Image
 from skimage import data
 
+from srgan.application.app import AUTOMATIC, Cancelled, app, build_page, upscale_file
 from srgan.common.errors import UserError
 from srgan.networks.generator import Generator
-from srgan.upscaling.app import AUTOMATIC, Cancelled, app, build_page, upscale_file
 from srgan.upscaling.upscaler import Upscaler
 
 DESCRIPTION = 0x010E

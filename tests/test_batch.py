@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from srgan.application import batch
+from srgan.application.jobs import InputFile, Job, find_inputs, plan
 from srgan.common.errors import UserError
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
-from srgan.upscaling import batch
-from srgan.upscaling.jobs import InputFile, Job, find_inputs, plan
 from srgan.upscaling.upscaler import Upscaler
 
 

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from scripts import benchmark, plain_steps, timing
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.generator import Generator
 from srgan.networks.losses import PixelLoss
 from srgan.networks.weights import save_weights
 from srgan.training.config import AdversarialConfig, PretrainConfig, parse
 from srgan.training.stages import AdversarialStage, PretrainStage
+from tools import benchmark, plain_steps, timing
 
 CPU = torch.device("cpu")
 SMALL = {"name": "test", "generator": {"blocks": 1, "channels": 8}, "data": {"crop": 32}}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from skimage import data
 
-from scripts import blind_pairs
 from srgan.common.images import read_rgb, write_image
 from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
+from tools import blind_pairs
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int | None:

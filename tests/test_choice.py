@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, features
 from skimage import data
 
+from srgan.application import choice
+from srgan.application.choice import has_jpeg_grid, is_compressed, jpeg_quality, suited_weights
 from srgan.data.resize import imresize
-from srgan.upscaling import choice
-from srgan.upscaling.choice import has_jpeg_grid, is_compressed, jpeg_quality, suited_weights
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from srgan.upscaling.comparison import (
+from srgan.application.comparison import (
     LONGEST_SIDE,
     Comparison,
     compare_with_bicubic,
@@ -18,7 +18,7 @@ from srgan.upscaling.comparison import (
     write_comparison,
     write_page,
 )
-from srgan.upscaling.pictures import Picture
+from srgan.application.pictures import Picture
 
 
 def enlarged(frame: np.ndarray) -> Picture:

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts import degradations, degraded_benchmarks, web_pictures
+from srgan.application.choice import is_compressed
 from srgan.common.errors import UserError
 from srgan.common.images import read_rgb
 from srgan.data.effects import jpeg
 from srgan.data.pairs import find_pairs
 from srgan.data.resize import imresize
-from srgan.upscaling.choice import is_compressed
+from tools import degradations, degraded_benchmarks, web_pictures
 
 
 def test_degraded_benchmarks_are_pairs(photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

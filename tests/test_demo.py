@@ -9,9 +9,9 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
+from srgan.application.commands import upscale
 from srgan.networks.generator import Generator
 from srgan.networks.weights import save_weights
-from srgan.upscaling.commands import upscale
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_upscale import random_generator
 
+from srgan.application.enlarger import Enlarger
 from srgan.common.errors import UserError
 from srgan.data.resize import imresize
-from srgan.upscaling.enlarger import Enlarger
 from srgan.upscaling.upscaler import Upscaler
 
 
@@ -59,6 +59,6 @@ def test_too_little_memory_for_the_resize_is_one_line(upscaler: Upscaler, monkey
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("srgan.upscaling.enlarger.imresize", full)
+    monkeypatch.setattr("srgan.application.enlarger.imresize", full)
     with pytest.raises(UserError, match="no memory for 8 times the size: take another --outscale"):
         Enlarger(upscaler, 8)(np.zeros((4, 4, 3), np.uint8))

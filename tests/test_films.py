@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from skimage import data
 
+from srgan.application.batch import run
+from srgan.application.films import is_film_result, upscale_film
+from srgan.application.jobs import Job, find_inputs, plan
+from srgan.application.metadata import MARK
 from srgan.common.errors import UserError
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
-from srgan.upscaling.batch import run
-from srgan.upscaling.films import is_film_result, upscale_film
-from srgan.upscaling.jobs import Job, find_inputs, plan
-from srgan.upscaling.metadata import MARK
 from srgan.upscaling.upscaler import Upscaler
 
 av = pytest.importorskip("av", reason="needs PyAV (requirements-dev.txt)")

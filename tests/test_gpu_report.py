@@ -7,8 +7,8 @@ import pytest
 import torch
 from small_runs import light_runs, trainer, write_config
 
-from scripts import gpu_report
-from scripts.gpu_report import SMALL, Session, Training, run_step
+from tools import gpu_report
+from tools.gpu_report import SMALL, Session, Training, run_step
 
 
 @pytest.fixture

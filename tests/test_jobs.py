@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srgan.application.jobs import InputFile, Job, find_inputs, plan
+from srgan.application.pictures import Picture, write_picture
 from srgan.common.errors import UserError
-from srgan.upscaling.jobs import InputFile, Job, find_inputs, plan
-from srgan.upscaling.pictures import Picture, write_picture
 
 
 def save(path: Path, size: tuple[int, int] = (12, 8), mode: str = "RGB") -> Path:

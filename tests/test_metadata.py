@@ -10,9 +10,9 @@ import tifffile
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo, putchunk
 
-from srgan.upscaling import pictures
-from srgan.upscaling.metadata import is_result
-from srgan.upscaling.pictures import Picture, read_picture, write_picture
+from srgan.application import pictures
+from srgan.application.metadata import is_result
+from srgan.application.pictures import Picture, read_picture, write_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
 TITLE = "Vögel".encode()

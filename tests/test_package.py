@@ -175,7 +175,7 @@ def test_scripts_show_their_options_from_any_folder(script: str, tmp_path: Path)
 
 def test_nothing_needs_a_docstring() -> None:
     """`python -OO` has none: `__doc__` is None."""
-    for path in (*(REPOSITORY / "scripts").glob("*.py"), *(REPOSITORY / "srgan").rglob("*.py")):
+    for path in (path for room in ("scripts", "tools", "srgan") for path in (REPOSITORY / room).rglob("*.py")):
         assert not re.search(r"__doc__[.\[]", path.read_text(encoding="utf-8")), path
 
 

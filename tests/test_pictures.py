@@ -9,9 +9,9 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import putchunk
 
+from srgan.application.pictures import Picture, onto_white, read_picture, write_picture
 from srgan.common.errors import UserError
 from srgan.common.images import to_8bit, to_array
-from srgan.upscaling.pictures import Picture, onto_white, read_picture, write_picture
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SHAPES = [(5, 7), (5, 7, 2), (5, 7, 3), (5, 7, 4)]

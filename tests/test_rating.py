@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from srgan.application.opinions import rating
 from srgan.data.resize import imresize
-from srgan.evaluation.opinions import rating
 
 MARKS = {"nearest": 1, "bicubic": 2, "sharp": 4, "HR": 5}
 DESK = {"viewport": {"width": 1000, "height": 600}}

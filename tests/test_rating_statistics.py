@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import optimize, stats
 
-from srgan.evaluation.rating import (
+from srgan.application.opinion_scores import (
     PAPER,
     bradley_terry,
     compare_methods,

@@ -51,7 +51,8 @@ def commands() -> Iterator[str]:
     """Each command of this project, without `python` or `torchrun` and what stands before them."""
     lines = [line for block in blocks() for line in block.replace("\\\n", " ").splitlines()]
     for part in (part.strip() for line in (*lines, *spans()) for part in line.split("&&")):
-        if match := re.match(r"(?:(?:\w+=\S+ )*python|(?:srun )?torchrun .*?) ?((?:-m scripts\.|\w+\.py\b).*)", part):
+        program = r"(?:-m (?:scripts|tools)\.|\w+\.py\b).*"
+        if match := re.match(rf"(?:(?:\w+=\S+ )*python|(?:srun )?torchrun .*?) ?({program})", part):
             yield match[1]
 
 
@@ -94,9 +95,9 @@ def run(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_commands_are_found() -> None:
-    programs = {command.removeprefix("-m scripts.").split(" ")[0].removesuffix(".py") for command in COMMANDS}
-    scripts = {"export", "interpolate", "download_div2k", "rating", "benchmark"}
-    assert programs == {"demo", "app", "test", "pretrain", "train"} | scripts
+    programs = {command.removeprefix("-m ").split(" ")[0].removesuffix(".py") for command in COMMANDS}
+    modules = {f"scripts.{name}" for name in ("export", "interpolate", "download_div2k", "rating")}
+    assert programs == {"demo", "app", "test", "pretrain", "train", "tools.benchmark"} | modules
     assert "test.py --weights weights/srresnet_x4.safetensors weights/srgan_x4.safetensors --data datasets/Set5 " in (
         " ".join(COMMANDS)
     )

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
+from srgan.application.serving import PREFIX, Gate, Sessions, listen, temporary_folder
 from srgan.common.errors import UserError
-from srgan.upscaling.serving import PREFIX, Gate, Sessions, listen, temporary_folder
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_addresses_of_this_machine(host: str) -> None:
 
 def start(code: str, folder: Path) -> subprocess.Popen:
     """A process that has begun to run the code inside a temporary folder of its own."""
-    program = f"from srgan.upscaling.serving import *\nimport time, threading\n{code}"
+    program = f"from srgan.application.serving import *\nimport time, threading\n{code}"
     environment = os.environ | {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "-c", program], cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True

@@ -12,9 +12,9 @@ import tifffile
 from PIL import Image, ImageCms
 from tifffile import TiffFile, TiffWriter
 
+from srgan.application.pictures import read_picture
 from srgan.common.errors import ImageError
 from srgan.common.images import image_size, read_rgb, to_array, to_rgb
-from srgan.upscaling.pictures import read_picture
 
 SHAPES = [(37, 53), (37, 53, 3), (37, 53, 4)]
 Y, X = np.mgrid[:40, :48]

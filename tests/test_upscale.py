@@ -11,11 +11,11 @@ from conftest import REPOSITORY
 from PIL import Image
 from skimage import data
 
+from srgan.application.pictures import Picture, write_picture
 from srgan.common.errors import NotFiniteError, UserError
 from srgan.common.images import lr_tensor
 from srgan.data.resize import imresize
 from srgan.networks.generator import Generator
-from srgan.upscaling.pictures import Picture, write_picture
 from srgan.upscaling.upscaler import STRIP_BYTES, TILE, Upscaler, spans, spread_colours
 
 

@@ -1,1 +1,1 @@
-"""From picture files to picture files."""
+"""From image to image by a network, in bounded memory."""

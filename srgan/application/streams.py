@@ -7,8 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from srgan.application.metadata import MARK
 from srgan.common.errors import warn
-from srgan.upscaling.metadata import MARK
 
 # Tags that say how a file is made, not what is in it.
 _TECHNICAL = re.compile(

@@ -1,6 +1,6 @@
 """Make six pictures as people have them, out of scikit-image's photographs and a drawn sign: small and compressed.
 
-    python -m scripts.web_pictures
+    python -m tools.web_pictures
     python demo.py datasets/web --out results/web --compare
 
 The same files come out each time.

@@ -14,11 +14,11 @@ from PIL.PngImagePlugin import putchunk
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from tifffile import TiffFile, TiffWriter
 
+from srgan.application.metadata import held_by, read_metadata, read_tiff_metadata, result_exif
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import whole_file
 from srgan.common.images import open_image, to_8bit, to_array
 from srgan.common.tiff import is_tiff, open_tiff, read_page
-from srgan.upscaling.metadata import held_by, read_metadata, read_tiff_metadata, result_exif
 
 # How to save each format: high quality where it is lossy, fast where it is lossless.
 OPTIONS: dict[str, dict[str, Any]] = {

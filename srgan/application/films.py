@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from srgan.application.metadata import MARK
+from srgan.application.streams import Copies, copy_tags, described
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import whole_file
-from srgan.upscaling.metadata import MARK
-from srgan.upscaling.streams import Copies, copy_tags, described
 
 # Films that are read, and those that are written: what phones and browsers take, and Matroska, which holds most.
 EXTENSIONS = {

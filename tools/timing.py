@@ -1,4 +1,4 @@
-"""How `scripts/benchmark.py` measures: seconds, operations, and the rate that a machine can reach."""
+"""How `tools/benchmark.py` measures: seconds, operations, and the rate that a machine can reach."""
 
 import math
 import platform

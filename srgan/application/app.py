@@ -13,16 +13,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from srgan.application.choice import CLEAN, suited_weights
+from srgan.application.comparison import compare_with_bicubic
+from srgan.application.pictures import OPTIONS, TIFF, Picture, check_format, read_picture, write_picture
+from srgan.application.serving import Gate, Sessions, Work, ended_at_once, listen, serve, temporary_folder
 from srgan.common.errors import UserError, command, warn
 from srgan.common.files import writing
 from srgan.common.images import image_size, write_image
 from srgan.common.precision import DEVICES, FORMATS, Precision, select_device
 from srgan.networks.interpolate import load_with_strength
 from srgan.networks.released import released_weights
-from srgan.upscaling.choice import CLEAN, suited_weights
-from srgan.upscaling.comparison import compare_with_bicubic
-from srgan.upscaling.pictures import OPTIONS, TIFF, Picture, check_format, read_picture, write_picture
-from srgan.upscaling.serving import Gate, Sessions, Work, ended_at_once, listen, serve, temporary_folder
 from srgan.upscaling.upscaler import Upscaler
 
 # Uploads are deleted after an hour, results when the page is closed, and all of them when the program ends.

@@ -1,4 +1,4 @@
-"""The generator and the training steps written plainly: what `scripts/benchmark.py` compares the package with."""
+"""The generator and the training steps written plainly: what `tools/benchmark.py` compares the package with."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,7 @@
 """Draw examples of the `photo` degradation: parts of photographs as LR images, enlarged, beside parts of real files.
 
-    python -m scripts.degradations
-    python -m scripts.degradations --photographs datasets/DIV2K/DIV2K_train_HR --real my_camera --out examples.png
+    python -m tools.degradations
+    python -m tools.degradations --photographs datasets/DIV2K/DIV2K_train_HR --real my_camera --out examples.png
 
 If the degradation is right, one can't tell by their faults which are which.
 """

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
+from srgan.application.batch import run
+from srgan.application.choice import CLEAN, FOR, PHOTO, suited_weights
+from srgan.application.jobs import Job, example_photograph, find_inputs, names_file, plan
+from srgan.application.pictures import LOSSY, OPTIONS
 from srgan.common import parallel
 from srgan.common.errors import UserError, command
 from srgan.common.precision import DEVICES, FORMATS
 from srgan.networks.foreign import OVERLAP
 from srgan.networks.interpolate import load_with_strength
-from srgan.upscaling.batch import run
-from srgan.upscaling.choice import CLEAN, FOR, PHOTO, suited_weights
-from srgan.upscaling.jobs import Job, example_photograph, find_inputs, names_file, plan
-from srgan.upscaling.pictures import LOSSY, OPTIONS
 from srgan.upscaling.upscaler import TILE, Upscaler
 
 

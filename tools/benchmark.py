@@ -1,9 +1,9 @@
 """Measure the loader, the training steps or inference, each against its plain version in the same run.
 
-    python -m scripts.benchmark data
-    python -m scripts.benchmark training --compile --device cuda
-    python -m scripts.benchmark inference
-    python -m scripts.benchmark growth
+    python -m tools.benchmark data
+    python -m tools.benchmark training --compile --device cuda
+    python -m tools.benchmark inference
+    python -m tools.benchmark growth
 
 The variants take turns, and their medians are compared. A share of a rate is that of this machine's matrix products in
 the same number format, measured in the same run.
@@ -30,8 +30,6 @@ from PIL import Image
 from skimage import data as photographs
 from torch.utils.data import DataLoader
 
-from scripts.plain_steps import PlainGenerator, plain_adversarial, plain_pretraining
-from scripts.timing import describe_machine, matrix_rate, medians, operations, short_name
 from srgan.common.errors import UserError, command
 from srgan.common.files import whole_file
 from srgan.common.images import lr_tensor, write_image
@@ -44,6 +42,8 @@ from srgan.networks.losses import content_loss
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.training.stages import AdversarialStage, PretrainStage
 from srgan.upscaling.upscaler import Upscaler
+from tools.plain_steps import PlainGenerator, plain_adversarial, plain_pretraining
+from tools.timing import describe_machine, matrix_rate, medians, operations, short_name
 
 REPOSITORY = Path(__file__).parents[1]
 WEIGHTS = REPOSITORY / "weights" / "srresnet_x4.safetensors"

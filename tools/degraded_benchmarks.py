@@ -1,6 +1,6 @@
 """Make test sets of degraded photographs out of Set14 and BSD100: for each degradation a folder of HR and LR images.
 
-    python -m scripts.degraded_benchmarks
+    python -m tools.degraded_benchmarks
     python test.py --weights weights/srresnet_x4.safetensors --data datasets/degraded/Set14-*
 
 The same files come out each time: noise is seeded by the image's name, and LR images are written as PNG, so that what

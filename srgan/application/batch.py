@@ -11,14 +11,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from srgan.application.comparison import compare_with_bicubic, is_page, page_figure, write_comparison, write_page
+from srgan.application.enlarger import Enlarger
+from srgan.application.films import is_film, upscale_film
+from srgan.application.jobs import Job, comparison_path, is_own_result
+from srgan.application.pictures import TIFF, Picture, check_format, read_picture, write_picture
 from srgan.common import parallel
 from srgan.common.errors import UserError
 from srgan.common.files import printable, remove_leftovers, writing
-from srgan.upscaling.comparison import compare_with_bicubic, is_page, page_figure, write_comparison, write_page
-from srgan.upscaling.enlarger import Enlarger
-from srgan.upscaling.films import is_film, upscale_film
-from srgan.upscaling.jobs import Job, comparison_path, is_own_result
-from srgan.upscaling.pictures import TIFF, Picture, check_format, read_picture, write_picture
 from srgan.upscaling.upscaler import Upscaler
 
 # An animation is held in memory as a whole, by Pillow twice more: 12 bytes a pixel of the result, 3 GB at this size.

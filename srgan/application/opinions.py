@@ -16,13 +16,13 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from srgan.application import opinion_scores
+from srgan.application.answers import read_answers, read_key
 from srgan.common.errors import UserError, command, warn
 from srgan.common.files import whole_file
 from srgan.common.images import read_rgb
 from srgan.common.output import printable
 from srgan.data.pairs import ImagePair, find_pairs
-from srgan.evaluation import rating as statistics
-from srgan.evaluation.answers import read_answers, read_key
 from srgan.evaluation.evaluate import load_benchmarks, nearest
 from srgan.evaluation.report import write_csv
 
@@ -197,26 +197,27 @@ def score(args: argparse.Namespace) -> None:
         [name for name in order if name in answers], key=lambda column: column.map(order[column.name].index)
     )
     if key["mode"] == "rating":
-        scores, tests = statistics.mean_opinion_scores(first), statistics.compare_methods(first)
+        scores, tests = opinion_scores.mean_opinion_scores(first), opinion_scores.compare_methods(first)
         sections = [
             "# Mean opinion scores", mos_table(scores), "1 bad, 5 excellent; in brackets the 95 % interval "
             "(bootstrap over raters and images). In italics the paper's tables 1 and 2, of 26 other raters.",
             "# Differences between methods", markdown(tests), "Wilcoxon's signed-rank test of the images' mean marks; "
             "p_holm is corrected for the pairs of methods. A difference below 0.05 is significant.",
         ]  # fmt: skip
-        statistics.draw_distribution(first, out / "distribution.png")
+        opinion_scores.draw_distribution(first, out / "distribution.png")
     else:
-        scores, tests = statistics.preference_scores(first, methods), statistics.compare_preferences(first, methods)
+        scores = opinion_scores.preference_scores(first, methods)
+        tests = opinion_scores.compare_preferences(first, methods)
         sections = [
             "# Preferences", markdown(scores), "Bradley-Terry: a score higher by 1 is preferred 2.7 times as often as "
             "not; low and high are the 95 % interval (bootstrap over raters and images).",
             "# Differences between methods", markdown(tests), "Binomial test; p_holm is corrected for the pairs of "
             "methods. A difference below 0.05 is significant.",
         ]  # fmt: skip
-    raters = statistics.rater_table(answers)
+    raters = opinion_scores.rater_table(answers)
     sections += ["# Raters", markdown(raters), "agreement: Spearman's correlation with the mean of the others; same, "
                  "apart: a repeated picture's second answer beside its first. Krippendorff's alpha of all raters: "
-                 f"{cell(statistics.krippendorff_alpha(first))}."]  # fmt: skip
+                 f"{cell(opinion_scores.krippendorff_alpha(first))}."]  # fmt: skip
     for name, table in (("answers", answers), ("scores", scores), ("tests", tests), ("raters", raters)):
         write_csv(out / f"{name}.csv", table, "%.6g")
     with whole_file(out / "summary.md") as part:
@@ -233,8 +234,8 @@ def mos_table(scores: pd.DataFrame) -> str:
     )
     table = scores.pivot(index="method", columns="benchmark", values="text")
     table = table.loc[scores["method"].unique(), scores["benchmark"].unique()]
-    if len(statistics.PAPER.columns.intersection(table.columns)):
-        paper = statistics.PAPER.reindex(columns=table.columns).map(lambda mos: "–" if mos != mos else f"{mos:.2f}")
+    if len(opinion_scores.PAPER.columns.intersection(table.columns)):
+        paper = opinion_scores.PAPER.reindex(columns=table.columns).map(lambda mos: "–" if mos != mos else f"{mos:.2f}")
         table = pd.concat([table, paper.rename(index="*paper: {}*".format)])
     return markdown(table.rename_axis(index="method").reset_index())
 

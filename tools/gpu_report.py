@@ -1,8 +1,8 @@
 """Half an hour on a large GPU: checks, speed, a profile, and both trainings, gathered in one report.
 
     ln -s "$PWD"/../shared/datasets/* datasets/     (or download what the configs name)
-    python -m scripts.gpu_report                    every step, in order
-    python -m scripts.gpu_report srresnet           one step
+    python -m tools.gpu_report                    every step, in order
+    python -m tools.gpu_report srresnet           one step
 
 A step writes its part of the report as soon as it is done, so nothing is lost when time runs out; a step that is run
 again replaces its part. The trainings stop after --limit seconds, and go on when they are run again. --small takes tiny
@@ -23,8 +23,6 @@ import pandas as pd
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from scripts import benchmark
-from scripts.timing import describe_machine
 from srgan.common.errors import UserError, command, warn
 from srgan.common.files import whole_file
 from srgan.common.precision import select_device
@@ -33,6 +31,8 @@ from srgan.evaluation.evaluate import bicubic, evaluate
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.training.stages import AdversarialStage, PretrainStage
 from srgan.upscaling.upscaler import Upscaler
+from tools import benchmark
+from tools.timing import describe_machine
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIGS = REPOSITORY / "configs"

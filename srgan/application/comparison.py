@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from srgan.application.metadata import MARK, result_exif
+from srgan.application.pictures import Picture, onto_white
 from srgan.common.files import whole_file
 from srgan.common.images import to_8bit, write_image
 from srgan.data.resize import imresize
-from srgan.upscaling.metadata import MARK, result_exif
-from srgan.upscaling.pictures import Picture, onto_white
 
 # Of a larger result, the middle is shown.
 LONGEST_SIDE = 1280

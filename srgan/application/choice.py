@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 
+from srgan.application.films import is_film
 from srgan.common.errors import UserError
 from srgan.common.images import open_image
 from srgan.networks.released import released_weights
-from srgan.upscaling.films import is_film
 
 # By blind comparisons: docs/BLIND.md.
 CLEAN, PHOTO = "srgan", "srgan_photo"

@@ -1,8 +1,8 @@
 """Blind comparisons: which of two networks' pictures of the same photograph would a viewer rather keep?
 
-    python -m scripts.blind_pairs make PHOTOGRAPHS srresnet_photo bicubic --out pairs
-    python -m scripts.blind_pairs score pairs answers.csv --rater one --table docs/ratings.csv
-    python -m scripts.blind_pairs show PHOTOGRAPHS bicubic srresnet_photo --files a.jpg b.jpg --out beside.jpg
+    python -m tools.blind_pairs make PHOTOGRAPHS srresnet_photo bicubic --out pairs
+    python -m tools.blind_pairs score pairs answers.csv --rater one --table docs/ratings.csv
+    python -m tools.blind_pairs show PHOTOGRAPHS bicubic srresnet_photo --files a.jpg b.jpg --out beside.jpg
 
 `make` writes a sheet for each of two parts of every photograph, both networks' pictures of it side by side; `key.csv`
 holds which side is whose and isn't for viewers. They write a line `NN,left`, `NN,right` or `NN,same` for each sheet.

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from srgan.application import films
+from srgan.application.metadata import is_result
+from srgan.application.pictures import OPTIONS
 from srgan.common.decoding import RAW
 from srgan.common.errors import UserError
 from srgan.common.files import walk
 from srgan.common.images import EXTENSIONS, list_images, open_image, read_rgb, write_image
 from srgan.data.resize import imresize
-from srgan.upscaling import films
-from srgan.upscaling.metadata import is_result
-from srgan.upscaling.pictures import OPTIONS
 
 
 class InputFile(NamedTuple):

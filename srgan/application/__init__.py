@@ -1,0 +1,1 @@
+"""What people use the networks for: pictures and films upscaled, file by file, and opinion tests."""
