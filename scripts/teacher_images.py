@@ -18,7 +18,8 @@ from tqdm import trange
 
 from srgan.common.errors import command
 from srgan.common.images import lr_tensor, to_levels, write_image
-from srgan.common.precision import DEVICES, FORMATS, Precision, select_device
+from srgan.common.options import device_options
+from srgan.common.precision import Precision, select_device
 from srgan.data.crops import CropDataset
 from srgan.networks.network import Network
 from srgan.networks.weights import load_network
@@ -49,7 +50,11 @@ def write_pair(network: Network, lr: torch.Tensor, paths: tuple[Path, Path], pre
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[device_options(precision="auto")],
+    )
     parser.add_argument("--config", type=Path, required=True, help="for pretrain.py: its photographs and degradation")
     parser.add_argument("--weights", type=Path, required=True, help="the network, as demo.py takes it")
     parser.add_argument("--lr", nargs="+", type=Path, metavar="FOLDER", help="cut LR crops out of these files instead")
@@ -57,8 +62,6 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first crop")
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--device", choices=DEVICES, default="auto")
-    parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="any key of the config")
     args = parser.parse_intermixed_args()
     precision = Precision(args.precision, select_device(args.device))

@@ -1,58 +1,54 @@
-"""The script for the day with a GPU, with tiny numbers on the CPU."""
+"""The script for the day with a GPU, with tiny steps on the CPU."""
 
-from dataclasses import replace
+import sys
+import time
 from pathlib import Path
 
 import pytest
-import torch
-from small_runs import light_runs, trainer, write_config
 
 from tools import gpu_report
-from tools.gpu_report import SMALL, Session, Training, run_step
+
+STEPS = {
+    "tests": [["-c", "print(6 * 7)"], ["-c", "raise RuntimeError('no kernel image is available')"]],
+    "scores": [["-c", "print('in fp32'); import time; time.sleep(60)"]],
+    "profile": [["-c", "print('conv2d')"]],
+}
 
 
-@pytest.fixture
-def session(tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
-    """Trainings of a small network in this process, in the test's folder, for as many iterations as there are rows."""
-    (tmp_path / "pretrain").mkdir()
-    (tmp_path / "train").mkdir()
-    configs = {script: write_config(tmp_path / script, photographs, script) for script in ("pretrain", "train")}
-
-    def launch(name: str, training: Training, iterations: int, session: Session) -> int:
-        overrides = [f"name=gpu_{name}", f"optimizer.iterations={min(iterations, 10)}"]
-        with light_runs():
-            return trainer(
-                configs[training.script], Path("runs"), *overrides, script=training.script, resume=True
-            ).run()
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gpu_report, "launch", launch)
-    sizes = replace(SMALL, srresnet=replace(SMALL.srresnet, rate_iterations=10), precisions=("fp32",))
-    return Session(torch.device("cpu"), sizes, tmp_path / "out", limit=60)
+def report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str) -> tuple[object, str]:
+    """Its exit code and the report."""
+    monkeypatch.setattr(gpu_report, "steps", lambda device: STEPS)
+    monkeypatch.setattr(sys, "argv", ["gpu_report", "--device", "cpu", "--out", str(tmp_path), *arguments])
+    with pytest.raises(SystemExit) as exit:
+        gpu_report.gpu_report()
+    return exit.value.code, (tmp_path / "report.md").read_text()
 
 
-def test_parts_make_a_report_and_a_failure_is_one_of_them(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(session: Session) -> str:
-        raise RuntimeError("no kernel image is available")
-
-    assert run_step("srresnet", session)
-    monkeypatch.setitem(gpu_report.STEPS, "profiles", broken)
-    assert not run_step("profiles", session)
-    assert run_step("scores", session)
-    report = (session.out / "report.md").read_text()
-    assert [line.split()[1] for line in report.splitlines() if line.startswith("## ")] == [
-        "scores",
-        "profiles",
-        "srresnet",
-    ]
-    assert "RuntimeError: no kernel image is available" in report
-    assert "finished; planned: {'it/s'" in report
-    (cpu, device) = (line for line in report.splitlines() if "fp32 on" in line)
-    assert cpu.split()[-2:] == device.split()[-2:], "the CPU agrees with itself"
+def test_parts_make_a_report_and_a_failure_is_one_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, text = report(monkeypatch, tmp_path, "tests", "profile")
+    assert code == 1
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("## ")] == ["tests", "profile"]
+    assert "\n42\n" in text
+    assert "RuntimeError: no kernel image is available" in text
+    assert "ended with 1" in text
+    code, text = report(
+        monkeypatch, tmp_path, "profile", "--training", "-c", "import sys; print(sys.argv[1:])", "--resume"
+    )
+    assert (code, text.count("## profile"), text.count("## tests")) == (0, 1, 1), "the earlier part is kept"
+    assert "\n['--resume']\n" in text
 
 
-def test_a_training_is_planned_once(session: Session) -> None:
-    assert run_step("srresnet", session)
-    plan = (session.out / "srresnet.json").read_text()
-    assert run_step("srresnet", session), "the finished run is found finished"
-    assert (session.out / "srresnet.json").read_text() == plan
+def test_what_runs_when_the_time_is_over_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = time.monotonic()
+    code, text = report(monkeypatch, tmp_path, "scores", "--minutes", "0.02")
+    assert (code, time.monotonic() - start < 30) == (1, True)
+    assert "stopped: the time was over\nended with -15" in text
+
+
+def test_steps_are_commands_of_this_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments in (arguments for commands in gpu_report.steps("cpu").values() for arguments in commands):
+        path = arguments[1].replace(".", "/") + ".py" if arguments[0] == "-m" else arguments[0]
+        assert arguments[1] == "pytest" or (gpu_report.REPOSITORY / path).is_file()
+    monkeypatch.setattr(sys, "argv", ["gpu_report", "dance"])
+    with pytest.raises(SystemExit, match="2"):
+        gpu_report.gpu_report()

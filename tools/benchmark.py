@@ -4,6 +4,7 @@
     python -m tools.benchmark training --compile --device cuda
     python -m tools.benchmark inference
     python -m tools.benchmark growth
+    python -m tools.benchmark profile
 
 The variants take turns, and their medians are compared. A share of a rate is that of this machine's matrix products in
 the same number format, measured in the same run.
@@ -28,11 +29,14 @@ import pandas as pd
 import torch
 from PIL import Image
 from skimage import data as photographs
+from torch import Tensor
+from torch.profiler import profile as record
 from torch.utils.data import DataLoader
 
 from srgan.common.errors import UserError, command
 from srgan.common.files import whole_file
 from srgan.common.images import lr_tensor, write_image
+from srgan.common.options import device_options
 from srgan.common.precision import fastest_format, select_device
 from srgan.data.crops import CropDataset
 from srgan.data.photo import Photo
@@ -52,9 +56,10 @@ Rows = list[dict[str, Any]]
 
 @command
 def benchmark() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("data", "training", "inference", "growth"))
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[device_options()]
+    )
+    parser.add_argument("what", choices=("data", "training", "inference", "growth", "profile"))
     parser.add_argument("--rounds", type=int, default=7, help="the median of so many counts (%(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="of the training step (%(default)s)")
     parser.add_argument("--compile", action="store_true", help="measure the steps under torch.compile, too")
@@ -70,6 +75,7 @@ def benchmark() -> None:
         "training": lambda: training(device, args.rounds, args.batch, args.compile),
         "inference": lambda: inference(device, args.rounds),
         "growth": lambda: growth(device, args.rounds),
+        "profile": lambda: profile(device, args.batch),
     }[args.what]()
     print(pd.DataFrame(rows).to_string(index=False, na_rep="", float_format="{:.3g}".format))
     path = args.out / f"{args.what}_{device.type}.json"
@@ -87,28 +93,18 @@ def training(device: torch.device, rounds: int, batch: int, compiled: bool) -> R
     runtimes = {"fp32, channels_last": ["runtime.precision=fp32"], "as configured": []}
     if compiled:
         runtimes["as configured, compiled"] = ["runtime.compile=true"]
-    lr, hr = torch.rand(batch, 3, 24, 24, device=device), torch.rand(batch, 3, 96, 96, device=device) * 2 - 1
-
-    def stage_step(config_type: type, stage_type: type, path: str, *overrides: str) -> Callable[[], object]:
-        stage = stage_type(load_config(config_type, REPOSITORY / "configs" / path, overrides), device)
-        return lambda: stage.step(lr, hr)
-
-    random_vgg = ["loss.vgg_weights=random", f"init={WEIGHTS}"]
+    lr, hr = random_crops(batch, device)
     vgg54 = content_loss("vgg54", "random", 0.006).to(device)
-    stages = {
-        "SRResNet-MSE": (
-            plain_pretraining(PlainGenerator().to(device), lr, hr),
-            lambda *runtime: stage_step(PretrainConfig, PretrainStage, "srresnet_mse.yaml", *runtime),
-        ),
-        "SRGAN-VGG54": (
-            plain_adversarial(PlainGenerator().to(device), Discriminator().to(device), vgg54, lr, hr),
-            lambda *runtime: stage_step(AdversarialConfig, AdversarialStage, "srgan_vgg54.yaml", *random_vgg, *runtime),
-        ),
+    plain_steps = {
+        "SRResNet-MSE": plain_pretraining(PlainGenerator().to(device), lr, hr),
+        "SRGAN-VGG54": plain_adversarial(PlainGenerator().to(device), Discriminator().to(device), vgg54, lr, hr),
     }
     dtype = fastest_format(device)
     rate, rows, fastest = matrix_rate(dtype, device), [], {}
-    for name, (plain, stage) in stages.items():
-        variants = {"plain eager fp32": plain} | {label: stage(*runtime) for label, runtime in runtimes.items()}
+    for name, plain in plain_steps.items():
+        variants = {"plain eager fp32": plain}
+        for label, runtime in runtimes.items():
+            variants[label] = partial(stage_of(name, device, *runtime).step, lr, hr)
         work = operations(plain)
         seconds = medians(variants, device, rounds)
         fastest[name] = min(seconds.values())
@@ -128,6 +124,37 @@ def training(device: torch.device, rounds: int, batch: int, compiled: bool) -> R
         days = (1e6 * fastest["SRResNet-MSE"] + 2e5 * fastest["SRGAN-VGG54"]) / 86_400
         print(f"the paper's schedule, 1e6 + 2e5 iterations of batch 16, would take {days:.1f} days")
     print(f"matrix products: {rate / 1e12:.3g} Tflop/s in {short_name(dtype)}")
+    return rows
+
+
+def random_crops(batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    return torch.rand(batch, 3, 24, 24, device=device), torch.rand(batch, 3, 96, 96, device=device) * 2 - 1
+
+
+def stage_of(name: str, device: torch.device, *runtime: str) -> PretrainStage:
+    """A stage of the paper as its config has it, its VGG19 random."""
+    configs = REPOSITORY / "configs"
+    if name == "SRResNet-MSE":
+        return PretrainStage(load_config(PretrainConfig, configs / "srresnet_mse.yaml", runtime), device)
+    overrides = ["loss.vgg_weights=random", f"init={WEIGHTS}", *runtime]
+    return AdversarialStage(load_config(AdversarialConfig, configs / "srgan_vgg54.yaml", overrides), device)
+
+
+def profile(device: torch.device, batch: int, steps: int = 20) -> Rows:
+    """The operators in which a step of each stage spends most of its time."""
+    rows: Rows = []
+    time_of = f"self_{'cpu' if device.type == 'cpu' else 'device'}_time_total"
+    for name in ("SRResNet-MSE", "SRGAN-VGG54"):
+        stage, (lr, hr) = stage_of(name, device), random_crops(batch, device)
+        for _ in range(3):
+            stage.step(lr, hr)
+        with record() as recorder:
+            for _ in range(steps):
+                stage.step(lr, hr)
+        events = sorted(recorder.key_averages(), key=lambda event: getattr(event, time_of), reverse=True)
+        for event in events[:25]:
+            ms = getattr(event, time_of) / 1000 / steps
+            rows.append({"step": name, "operator": event.key[:60], "ms": ms, "calls": event.count / steps})
     return rows
 
 
@@ -163,7 +190,18 @@ def inference(device: torch.device, rounds: int) -> Rows:
                     "share of the format's rate [%]": 100 * work / value / rates[label if label in rates else "fp32"],
                 }
             )
+    if device.type == "cuda":
+        rows.append(large_photograph(Upscaler(WEIGHTS, device.type)))
     return rows
+
+
+def large_photograph(upscaler: Upscaler) -> dict[str, Any]:
+    """12 megapixels, once."""
+    image = photograph(3000, 4000)
+    start = time.perf_counter()
+    upscaler.upscale(image)
+    seconds, peak = time.perf_counter() - start, torch.cuda.max_memory_allocated() / 1e9
+    return {"LR image": "4000 x 3000", "variant": f"Upscaler, {peak:.1f} GB", "ms": 1000 * seconds}
 
 
 # Data
@@ -229,17 +267,9 @@ def growth(device: torch.device, rounds: int) -> Rows:
             height = round(math.sqrt(megapixels * 1e6 * 3 / 4))
             picture = Path(folder) / "picture.png"
             write_image(picture, photograph(height, height * 4 // 3))
-            command_line: list[str | Path] = [
-                sys.executable,
-                "demo.py",
-                picture,
-                "--device",
-                device.type,
-                "--out",
-                f"{folder}/out",
-            ]
+            upscale = [sys.executable, "demo.py", str(picture), "--device", device.type, "--out", f"{folder}/out"]
             start = time.perf_counter()
-            child = subprocess.Popen(command_line, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            child = subprocess.Popen(upscale, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             _, status, usage = os.wait4(child.pid, 0)
             if status:
                 raise UserError(f"demo.py failed on a picture of {megapixels} MP: run it by hand")

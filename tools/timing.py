@@ -33,8 +33,8 @@ def medians(variants: dict[str, Callable[[], object]], device: torch.device, rou
         start = time.perf_counter()
         for _ in range(calls):
             function()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
         return (time.perf_counter() - start) / calls
 
     for function in variants.values():

@@ -13,7 +13,7 @@ from srgan.application.jobs import Job, example_photograph, find_inputs, names_f
 from srgan.application.pictures import LOSSY, OPTIONS
 from srgan.common import parallel
 from srgan.common.errors import UserError, command
-from srgan.common.precision import DEVICES, FORMATS
+from srgan.common.options import device_options
 from srgan.networks.foreign import OVERLAP
 from srgan.networks.interpolate import load_with_strength
 from srgan.upscaling.upscaler import TILE, Upscaler
@@ -22,7 +22,7 @@ from srgan.upscaling.upscaler import TILE, Upscaler
 @command
 def upscale() -> int:
     """Upscale pictures (files, folders, patterns) and films; without any, a photograph that comes with scikit-image."""
-    parser = argparse.ArgumentParser(description=upscale.__doc__)
+    parser = argparse.ArgumentParser(description=upscale.__doc__, parents=[device_options(precision="auto")])
     parser.add_argument("pictures", nargs="*", metavar="IMAGE_OR_FOLDER")
     parser.add_argument("--out", type=Path, default="results/demo", help="folder, or the file of one (%(default)s)")
     parser.add_argument(
@@ -38,8 +38,6 @@ def upscale() -> int:
         "--outscale", type=float, metavar="N", help="x N, such as 2, 3.5 or 8: by the network, then resized (bicubic)"
     )
     parser.add_argument("--tileable", "--seamless", action="store_true", help="keep a texture's borders fitting")
-    parser.add_argument("--device", choices=DEVICES, default="auto")
-    parser.add_argument("--precision", choices=("auto", *FORMATS), default="auto")
     sides = " or ".join(f"{side} for {device}" for device, side in TILE.items())
     parser.add_argument("--tile", type=int, metavar="N", help=f"side of a tile in pixels ({sides})")
     parser.add_argument(

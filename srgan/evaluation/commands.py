@@ -7,7 +7,8 @@ from pathlib import Path
 
 from srgan.common import parallel
 from srgan.common.errors import UserError, command
-from srgan.common.precision import DEVICES, select_device
+from srgan.common.options import device_options
+from srgan.common.precision import select_device
 from srgan.data.pairs import match_pairs
 from srgan.evaluation.benchmarks import run_benchmarks
 from srgan.evaluation.evaluate import distinct_names, load_benchmarks, load_methods
@@ -60,7 +61,7 @@ def test() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=test.__doc__)
+    parser = argparse.ArgumentParser(description=test.__doc__, parents=[device_options(precision="fp32")])
     parser.add_argument(
         "--weights", nargs="+", default=[], help="weights files, run folders, names such as srgan, bicubic or nearest"
     )
@@ -89,8 +90,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--crops", type=int, help="strips for the first N images of a folder only (default: all)")
     parser.add_argument("--scale", type=int, help="for bicubic and nearest alone (default: 4)")
     parser.add_argument("--overlap", type=int, default=OVERLAP, help="of spandrel's networks' tiles (%(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="auto")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="fp32")
     args = parser.parse_args()
     args.interpolate = sorted(set(args.interpolate))
     if bool(args.hr) != bool(args.lr) or bool(args.data) == bool(args.hr):

@@ -6,7 +6,8 @@ from pathlib import Path
 import yaml
 
 from srgan.common.errors import command
-from srgan.common.precision import DEVICES, select_device
+from srgan.common.options import device_options
+from srgan.common.precision import select_device
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.training.parsing import to_dict
 from srgan.training.stages import AdversarialStage, PretrainStage
@@ -28,11 +29,10 @@ def train() -> int:
 def _run(
     description: str | None, config_type: type[PretrainConfig], stage_type: type[PretrainStage], default: str
 ) -> int:
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, parents=[device_options()])
     parser.add_argument("--config", type=Path, default=default, help=f"YAML file (default: {default})")
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
     parser.add_argument("--allow-config-change", action="store_true", help="resume although the config has changed")
-    parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--runs", type=Path, default="runs", help="folder of the run folders (default: runs)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
     parser.add_argument(
