@@ -1,4 +1,4 @@
-"""JPEG photographs lose up to 7 rows and columns, or half their size, before LR is made; other files nothing."""
+"""JPEG photographs lose up to 7 rows and columns before LR is made; other files nothing."""
 
 import hashlib
 from dataclasses import replace
@@ -49,56 +49,36 @@ def test_offset_cuts_the_top_and_the_left(jpeg: Path, ramp: np.ndarray) -> None:
     assert first == {(top, left) for top in range(8) for left in range(8)}
 
 
-def test_halving_is_imresize(jpeg: Path) -> None:
-    lr, hr = ImagePair("a", jpeg, preparation=Preparation(halve=True)).read(4)
-    half = imresize(read_rgb(jpeg), 1 / 2)
-    assert half.shape == (71, 75, 3)
-    assert np.array_equal(hr, half[:68, :72])
-    assert np.array_equal(lr, imresize(hr, 1 / 4))
-
-
-def test_both_cut_first(jpeg: Path) -> None:
-    _, hr = ImagePair("a", jpeg, preparation=Preparation(jpeg_offset=True, halve=True)).read(4)
-    top, left = offset("a.JPEG")
-    half = imresize(read_rgb(jpeg)[top:, left:], 1 / 2)
-    assert np.array_equal(hr, half[: len(half) // 4 * 4, : half.shape[1] // 4 * 4])
-
-
 def test_other_formats_stay(jpeg: Path, ramp: np.ndarray) -> None:
     """The file's first bytes count, not its extension."""
     for name, kind in {"b.png": "PNG", "c.jpg": "PNG", "d.webp": "WebP"}.items():
         Image.fromarray(ramp).save(jpeg.with_name(name), kind)
-        assert np.array_equal(Preparation(True, True).apply(ramp, jpeg.with_name(name)), ramp)
+        assert np.array_equal(Preparation(True).apply(ramp, jpeg.with_name(name)), ramp)
     disguised = jpeg.with_name("e.png")
     Image.fromarray(ramp).save(disguised, "JPEG")
-    assert Preparation(halve=True).apply(ramp, disguised).shape == (20, 24, 3)
+    top, left = offset("e.png")
+    assert np.array_equal(Preparation(True).apply(ramp, disguised), ramp[top:, left:])
 
 
 def test_lr_file_of_a_prepared_photograph_is_not_used(jpeg: Path, ramp: np.ndarray) -> None:
     write_image(jpeg.with_name("lr.png"), ramp[:35, :37])
     pair = ImagePair("a", jpeg, jpeg.with_name("lr.png"))
     assert np.array_equal(pair.read(4)[0], ramp[:35, :37])
-    lr, hr = replace(pair, preparation=Preparation(halve=True)).read(4)
+    lr, hr = replace(pair, preparation=Preparation(jpeg_offset=True)).read(4)
+    top, left = offset("a.JPEG")
+    assert hr.shape == ((141 - top) // 4 * 4, (150 - left) // 4 * 4, 3)
     assert np.array_equal(lr, imresize(hr, 1 / 4))
 
 
 def test_crops_and_cache(jpeg: Path) -> None:
-    """Each choice has its own file in the cache, of the prepared size; one for the PNG serves them all."""
+    """Each choice has its own file in the cache, of the prepared size; one for the PNG serves both."""
     write_image(jpeg.with_name("b.png"), read_rgb(jpeg))
     options: dict[str, Any] = {"crop": 64, "cache": jpeg.parents[1] / "cache"}
-    sizes = {
-        (cut, half): [
-            (pair.height, pair.width)
-            for pair in CropDataset([jpeg.parent], preparation=Preparation(cut, half), **options).pairs
-        ]
-        for cut in (False, True)
-        for half in (False, True)
-    }
     top, left = offset("a.JPEG")
-    assert sizes[False, False] == [(140, 148), (140, 148)]
-    assert sizes[True, False] == [((141 - top) // 4 * 4, (150 - left) // 4 * 4), (140, 148)]
-    assert sizes[False, True] == [(68, 72), (140, 148)]
-    assert len(list((jpeg.parents[1] / "cache").iterdir())) == 5
+    for cut, size in ((False, (140, 148)), (True, ((141 - top) // 4 * 4, (150 - left) // 4 * 4))):
+        crops = CropDataset([jpeg.parent], preparation=Preparation(cut), **options)
+        assert [(pair.height, pair.width) for pair in crops.pairs] == [size, (140, 148)]
+    assert len(list((jpeg.parents[1] / "cache").iterdir())) == 3
 
 
 def test_photographs_too_small_when_prepared(jpeg: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,7 +117,6 @@ def pretrain_trees(draw: st.DrawFn) -> dict:
             ),
             "strict": draw(st.booleans()),
             "jpeg_offset": draw(st.booleans()),
-            "halve": draw(st.booleans()),
         },
         "generator": {"scale": scale, "blocks": draw(st.integers(1, 1024))},
         "loss": {

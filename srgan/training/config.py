@@ -34,7 +34,6 @@ class Data:
     crop: int = number(96, low=8, high=4096)  # side of an HR crop in pixels
     degradation: AnyDegradation = BICUBIC  # how LR images are made, for training and for validation
     jpeg_offset: bool = False  # cut 0 to 7 pixels off the top and left of JPEG files, so that their blocks lie anywhere
-    halve: bool = False  # JPEG files at half their size, by imresize
     workers: int = number(4, low=0, high=256)
     allow_validation_images: bool = False  # train on images that are validated on, with a warning
     strict: bool = False  # stop at an image that can't be read instead of leaving it out

@@ -37,7 +37,7 @@ def load_photographs(config: PretrainConfig, held_out: Sequence[Path] = ()) -> C
             data.cache,
             config.runtime.seed,
             data.degradation,
-            Preparation(data.jpeg_offset, data.halve),
+            Preparation(data.jpeg_offset),
             data.strict,
             held_out,
             data.allow_validation_images,
