@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 from PIL.ExifTags import IFD
@@ -198,12 +199,11 @@ def _animation_options(picture: Picture, suffix: str, more: list[Image.Image]) -
 
 
 def _write_deep_png(path: Path, array: np.ndarray, metadata: dict[str, Any]) -> None:
-    """A 16-bit PNG, for which Pillow has no colour mode, after W3C's specification."""
-    height, width, channels = array.reshape(*array.shape[:2], -1).shape
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    """A 16-bit PNG, for which Pillow has no colour mode."""
+    encoded = imagecodecs.png_encode(array, level=3)
+    end_of_header = 33  # of the signature and IHDR, which the other chunks follow
     with path.open("wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        putchunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
+        file.write(encoded[:end_of_header])
         if "icc_profile" in metadata:
             putchunk(file, b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata["icc_profile"]))
         if "dpi" in metadata:
@@ -213,15 +213,7 @@ def _write_deep_png(path: Path, array: np.ndarray, metadata: dict[str, Any]) -> 
         for name, content, *_ in metadata["pnginfo"].chunks:
             if name != b"sRGB" or "icc_profile" not in metadata:
                 putchunk(file, name, content)
-        compressor = zlib.compressobj(3)
-        for values in array.reshape(height, -1):
-            # Filter type 1 (Sub): the difference from the pixel before.
-            row = values.astype(">u2").view(np.uint8)
-            filtered = row.copy()
-            filtered[2 * channels :] -= row[: -2 * channels]
-            putchunk(file, b"IDAT", compressor.compress(b"\1" + filtered.tobytes()))
-        putchunk(file, b"IDAT", compressor.flush())
-        putchunk(file, b"IEND", b"")
+        file.write(encoded[end_of_header:])
 
 
 def _write_tiff(path: Path, pages: list[np.ndarray], metadata: dict[str, Any]) -> None:

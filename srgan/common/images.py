@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
@@ -28,9 +29,8 @@ FORMATS = ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 # A compressed text or profile of more than 1 MB is no attack; all texts together have this limit as well.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
-# Pillow decodes a PNG's 16-bit colour to its high byte only. Told the other byte order, it gives the low byte; grey and
-# alpha come whole as the four bytes of a pixel.
-_LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
+# The PNGs of 16 bits for which Pillow has no mode, by what it calls them: it decodes the high bytes only.
+_DEEP = {"RGB;16B", "RGBA;16B", "LA;16B"}
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -114,9 +114,11 @@ def to_array(image: Image.Image) -> np.ndarray:
     undecoded = image if isinstance(image, ImageFile) and image.tile and image.filename else None
     if undecoded and undecoded.format == "TIFF":
         return read_page_at(undecoded.tell(), Path(os.fsdecode(undecoded.filename)))
-    # Before its EXIF: looking for that decodes a PNG.
-    array = _deep_png(undecoded) if undecoded and undecoded.format == "PNG" else None
-    return upright(pixels(image) if array is None else array, image.getexif().get(Base.Orientation))
+    if undecoded and undecoded.format == "PNG" and {str(tile.args) for tile in undecoded.tile} <= _DEEP:
+        array = imagecodecs.png_decode(Path(os.fsdecode(undecoded.filename)).read_bytes())
+    else:
+        array = pixels(image)
+    return upright(array, image.getexif().get(Base.Orientation))
 
 
 def colour_profile(image: Image.Image) -> dict[str, bytes]:
@@ -162,24 +164,6 @@ def luminance(image: np.ndarray) -> np.ndarray:
     It is not rounded to 8 bits: so the published tables are made.
     """
     return 16 + image @ np.array([65.481, 128.553, 24.966]) / 255
-
-
-def _deep_png(image: ImageFile) -> np.ndarray | None:
-    """uint16 H x W x 2, 3, 4 of an undecoded PNG of 16-bit colour or grey and alpha, for which Pillow has no mode."""
-    raw_modes = {str(tile.args) for tile in image.tile}
-    if not raw_modes <= _LOW_BYTES.keys():
-        return None
-    with Image.open(image.filename, formats=["PNG"]) as again:
-        again.tile = [tile._replace(args=_LOW_BYTES[str(tile.args)]) for tile in again.tile]
-        low = np.asarray(again)
-    if raw_modes == {"LA;16B"}:
-        return np.ascontiguousarray(low).view(">u2").astype(np.uint16)
-    array = np.asarray(image).astype(np.uint16) << 8 | low
-    hidden = image.info.get("transparency")
-    if hidden is None:
-        return array
-    alpha = np.where((array == hidden).all(axis=2, keepdims=True), 0, 0xFFFF).astype(np.uint16)
-    return np.concatenate([array, alpha], axis=2)
 
 
 def _more_formats(path: Path) -> list[str]:

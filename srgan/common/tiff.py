@@ -1,17 +1,14 @@
-"""TIFF: tifffile reads it. What its values mean as a picture is here; what has no meaning as one is refused by name."""
+"""TIFF: tifffile decodes it. What its values mean as a picture is here; what has no meaning as one is refused."""
 
-import io
 import itertools
 import logging
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from PIL import Image
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TIFF, TiffFile, TiffPage
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
 from srgan.common.decoding import RAW, RAW_ADVICE, header, inks_to_rgb, naming, pixels, to_16_bits, upright
 from srgan.common.errors import ImageError, warn
@@ -19,10 +16,6 @@ from srgan.common.errors import ImageError, warn
 # It says on standard error what else is in a file, and raises what matters.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
-# Compressions of bytes that Pillow undoes: tifffile would need one more package (imagecodecs).
-_OF_BYTES = (COMPRESSION.LZW, COMPRESSION.ZSTD)
-# Compressions of pictures, which Pillow decodes to 8 bits, in the colours that are meant.
-_OF_PICTURES = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.WEBP, *range(2, 5))
 _GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 LAB = (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB)
 _SENSOR = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
@@ -92,7 +85,9 @@ def read_page(page: TiffPage, path: Path) -> np.ndarray:
         name = getattr(page.photometric, "name", page.photometric)
         raise ValueError(f"expected a TIFF of grey, RGB, a palette, CMYK or LAB, found one of {name}")
     alpha = _alpha(page, colours, path)
-    if _is_pillows(page):
+    if page.compression == COMPRESSION.OJPEG or (
+        page.photometric == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG
+    ):
         values = _by_pillow(page, path)
     else:
         bands = _values(page)
@@ -105,7 +100,9 @@ def read_page(page: TiffPage, path: Path) -> np.ndarray:
 def read_page_at(index: int, path: Path) -> np.ndarray:
     """Like `read_page`: the page that Pillow calls frame `index`."""
     with naming(path), TiffFile(path) as file:
-        return read_page(_page(file, index), path)
+        page = file.pages[index]
+        assert isinstance(page, TiffPage)  # as they all are, unless a file is opened for frames, which share their tags
+        return read_page(page, path)
 
 
 def to_16_or_8(values: np.ndarray, page: TiffPage) -> np.ndarray:
@@ -117,12 +114,6 @@ def to_16_or_8(values: np.ndarray, page: TiffPage) -> np.ndarray:
         return values
     peak, dtype = (255, np.uint8) if bits < 8 else (65535, np.uint16)
     return (values.astype(np.float32) * (peak / (2**bits - 1))).round().astype(dtype)
-
-
-def _page(file: TiffFile, index: int) -> TiffPage:
-    page = file.pages[index]
-    assert isinstance(page, TiffPage)  # as they all are, unless a file is opened for frames, which share their tags
-    return page
 
 
 def _orientation(page: TiffPage) -> object:
@@ -151,84 +142,23 @@ def _alpha(page: TiffPage, colours: int, path: Path) -> int | None:
     return colours + found[0] if found else None
 
 
-def _is_pillows(page: TiffPage) -> bool:
-    """Whether Pillow decodes a page, rather than tifffile.
-
-    Raises:
-        ValueError: neither does.
-    """
-    if page.compression in (*_OF_PICTURES, *_OF_BYTES) and len(page.treeindex) > 1:
-        raise ValueError("its picture lies below a preview in a way that isn't read: save it by another program first")
-    deep = page.bitspersample > 8 and page.samplesperpixel > 1
-    if page.compression in _OF_PICTURES or page.photometric == PHOTOMETRIC.YCBCR or page.bitspersample in (2, 4, 12):
-        if not deep:
-            return True
-    elif page.predictor in TIFF.UNPREDICTORS and (
-        page.compression in TIFF.DECOMPRESSORS or (page.compression in _OF_BYTES and page.fillorder == 1)
-    ):
-        return False
-    elif not deep and page.dtype and page.dtype.kind == "u":
-        return True
-    how = getattr(page.compression, "name", page.compression)
-    raise ValueError(
-        f"{page.bitspersample}-bit values, {how}, predictor {int(page.predictor)}, need one more package: "
-        "pip install imagecodecs"
-    )
-
-
 def _by_pillow(page: TiffPage, path: Path) -> np.ndarray:
+    """What tifffile would leave as luma and chroma."""
+    if len(page.treeindex) > 1:
+        raise ValueError("its picture lies below a preview in a way that isn't read: save it by another program first")
     with Image.open(path, formats=["TIFF"]) as image:
         image.seek(page.index)
-        values = pixels(image)
-    return to_16_or_8(values, page) if page.bitspersample == 12 else values
+        return pixels(image)
 
 
 def _values(page: TiffPage) -> np.ndarray:
-    """H x W x bands, as they are stored."""
-    values = (_unpacked(page) if page.compression in _OF_BYTES else page).asarray()
+    """H x W x bands, as they are stored; luma and chroma of a JPEG as RGB."""
+    values = page.asarray()
     if page.imagedepth > 1:
         raise ValueError(f"expected a picture, found a volume of {page.imagedepth} slices")
     if page.samplesperpixel == 1:
         return values.reshape(page.imagelength, page.imagewidth, 1)
     return np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values
-
-
-def _unpacked(page: TiffPage) -> TiffPage:
-    """The page in memory, its segments (strips or tiles) of zlib's compression, level 0.
-
-    Pillow sees each segment as a grey picture of its own whose pixels are the bytes.
-    """
-    height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-    offset_tag, count_tag = (324, 325) if page.is_tiled else (273, 279)
-    samples = 1 if page.planarconfig == 2 else page.samplesperpixel
-    row = -(-width * samples * page.bitspersample // 8)
-    strips = -(-page.imagelength // height)
-    source, file = page.parent.filehandle, io.BytesIO()
-    source.seek(0)
-    file.write(source.read(source.size))
-    offsets, counts = [], []
-    for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
-        source.seek(offset)
-        rows = height if page.is_tiled else min(height, page.imagelength - index % strips * height)
-        single = io.BytesIO()
-        # Written as of a compression that tifffile has, and renamed.
-        tifffile.imwrite(single, iter([source.read(count)]), shape=(rows, row), dtype=np.uint8, compression="zlib")
-        single.seek(0)
-        with TiffFile(single, mode="r+") as renamed:
-            renamed.pages.first.tags[259].overwrite(int(page.compression))
-        with Image.open(single, formats=["TIFF"]) as image:
-            segment = zlib.compress(image.tobytes(), level=0)
-        offsets.append(file.seek(0, io.SEEK_END))
-        counts.append(len(segment))
-        file.write(segment)
-    file.seek(0)
-    with TiffFile(file, mode="r+") as copy:
-        tags, integers = _page(copy, page.index).tags, "Q" if copy.is_bigtiff else "I"
-        tags[259].overwrite(8)  # zlib's: tifffile has it, and knows no predictor of what isn't compressed
-        tags[offset_tag].overwrite(offsets, dtype=integers)
-        tags[count_tag].overwrite(counts, dtype=integers)
-    file.seek(0)
-    return _page(TiffFile(file), page.index)
 
 
 def _colours(page: TiffPage, values: np.ndarray, path: Path) -> np.ndarray:
