@@ -6,7 +6,6 @@ from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from itertools import product, takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -21,13 +20,13 @@ HR_ENDING = re.compile(r"(?:[_-]SRF[_-]\d+)?[_-](?:HR|GT)$", re.IGNORECASE)
 
 FACTORS = range(2, 17)
 GRID = 16  # side of the thumbnails
-# Correlations. Of 719,000 pairs of different photographs (BSDS500, ImageNet) 1 has more than the first and 1.8 % more
-# than the second, which is for images with the names of their originals: LR images that are blurred and noisy, too.
+# Correlations of thumbnails. Of 719,000 pairs of different photographs (BSDS500, ImageNet), 1 exceeds the first and
+# 1.8 % exceed the second, which is for images named alike: LR images may be blurred and noisy.
 ALIKE, ALIKE_NAMED = 0.9, 0.5
 CONFIRMED = 3  # pairs that look alike before names alone are believed
-FAILED = 12  # images of a folder that look like none of the larger ones before the others are not decoded
-NEAREST = 4  # larger images, the most similar in name, that an image is compared with first
-FEW = 100  # larger images, all of which it is compared with then
+FAILED = 12  # images of a folder without an original before the rest are no longer decoded
+NEAREST = 4  # originals, the most similar in name, that an image is compared with first
+FEW = 100  # originals that it is compared with then, whatever their names, unless there are more
 
 
 class Reduction(NamedTuple):
@@ -38,14 +37,14 @@ class Reduction(NamedTuple):
 
 
 def image_name(hr: Path) -> str:
-    """The name of an HR image: that of its file, without `_HR` or `_GT`."""
+    """The name of an HR image: its file's stem without `_HR` or `_GT`."""
     return HR_ENDING.sub("", hr.stem)
 
 
 def names_at_start(lr: Path) -> Iterator[str]:
     """The names that an LR file's HR image may have, in lower case, the longest first: `0001x4`, `0001x`, `0001`, ...
 
-    Not those that end inside a number: `img_12` is no LR image of `img_1`.
+    Names that end inside a number are skipped: `img_12` is no LR image of `img_1`.
     """
     name = lr.stem.lower()
     for end in range(len(name), 0, -1):
@@ -57,7 +56,7 @@ class Pixels:
     """The sizes and looks of image files, each read once. Unreadable files have neither.
 
     Args:
-        scale: the factor that small sizes are taken for where others fit as well, by their rounding.
+        scale: the factor to assume for small sizes that fit several factors, by rounding.
     """
 
     def __init__(self, scale: int) -> None:
@@ -94,31 +93,32 @@ class Originals:
         by_size = defaultdict(list)
         for image, size in pixels.sizes(images).items():
             by_size[size].append(image)
-        self._fitting: dict[tuple[int, int], list[tuple[int, _Names]]] = defaultdict(list)
-        for (width, height), group in by_size.items():
-            names = _Names(group)
+        # By the size of an LR image.
+        self._fitting: dict[tuple[int, int], list[tuple[int, _Group]]] = defaultdict(list)
+        for (width, height), same_size in by_size.items():
+            group = _Group(same_size)
             for factor in pixels.factors:
-                # Rounded down by some, up by others, such as MATLAB.
+                # Some programs round down, others up, such as MATLAB.
                 for size in {*product(_rounded(width, factor), _rounded(height, factor))} - {(width, height)}:
-                    self._fitting[size].append((factor, names))
+                    self._fitting[size].append((factor, group))
 
     def reductions(self, images: Sequence[Path]) -> dict[Path, Reduction]:
-        """Those of the images that are originals reduced by a whole factor, each with what it is made of.
+        """The images that are originals reduced by a whole factor, each with what it is made of.
 
-        Sizes come from all headers. Few images are decoded: each is compared with originals of fitting size, first
-        those of the most similar names, and a change of names that some pairs have confirmed (from `HR/*` to `LR/*x4`)
-        is then believed. Flat images, which tell nothing, are paired by their names. What is made of a reduction is
-        traced back to the original of that.
+        Sizes are read from all headers, but few images are decoded: each is compared with originals of fitting size,
+        the most similar names first, and once some pairs confirm a change of names (from `HR/*` to `LR/*x4`), it is
+        believed. Flat images are paired by name, since their pixels tell nothing. What is made of a reduction is
+        traced back to the reduction's own original.
         """
         sizes = self._pixels.sizes(images)
         found: dict[Path, Reduction] = {}
         failed: Counter[Path] = Counter()
-        # From the smallest, since those of images reduced by the largest factor are the surest.
+        # From the smallest: images reduced by the largest factor are the surest.
         for image in sorted(sizes, key=lambda path: sizes[path][0] * sizes[path][1]):
-            candidates = self._candidates(image, sizes[image])
-            known = [match for match in candidates if self._confirmed[_change(image, match)] >= CONFIRMED]
-            match = known[0] if known else None
-            if candidates and not match and failed[image.parent] < FAILED:
+            undecided = failed[image.parent] < FAILED
+            candidates = self._candidates(image, sizes[image]) if undecided or self._confirmed else []
+            match = next((match for match in candidates if self._confirmed[_change(image, match)] >= CONFIRMED), None)
+            if candidates and not match and undecided:
                 match = self._most_alike(image, candidates) or self._most_alike(image, self._few(sizes[image]))
                 failed[image.parent] += not match
                 if match:
@@ -128,19 +128,22 @@ class Originals:
         return {image: _traced(reduction, found) for image, reduction in found.items()}
 
     def _candidates(self, image: Path, size: tuple[int, int]) -> list[Reduction]:
-        """The originals of fitting size, by the similarity of their names."""
-        fitting = self._fitting.get(size, ())
-        found = [Reduction(original, factor) for factor, names in fitting for original in names.similar(image)]
+        """The originals of fitting size whose names are the most similar."""
+        found = []
+        for factor, group in self._fitting.get(size, ()):
+            names = {name for name in names_at_start(image) if name in group.images} or group.similar(image)
+            found += [Reduction(original, factor) for name in names for original in group.images[name]]
         return sorted(sorted(found), key=lambda match: _closeness(image, match.hr), reverse=True)[:NEAREST]
 
     def _few(self, size: tuple[int, int]) -> list[Reduction]:
-        """All originals of fitting size, whatever their names, unless they are many."""
+        """All originals of fitting size, unless there are many."""
         fitting = self._fitting.get(size, ())
-        few = sum(len(names.images) for _, names in fitting) <= FEW
-        return [Reduction(original, factor) for factor, names in fitting for original in names.images] if few else []
+        if sum(len(group.images) for _, group in fitting) > FEW:
+            return []
+        return [Reduction(o, factor) for factor, group in fitting for images in group.images.values() for o in images]
 
     def _most_alike(self, image: Path, candidates: Sequence[Reduction]) -> Reduction | None:
-        """The first one that is named alike and looks alike, or else the one that looks most alike."""
+        """The first candidate that is named alike and looks alike, or else the one that looks most alike."""
         others = []
         for match in candidates:
             likeness = self._pixels.likeness(image, match.hr)
@@ -152,38 +155,26 @@ class Originals:
         return max(others, key=lambda other: other[0])[1] if others else None
 
 
-class _Names:
-    """Images by their names."""
+class _Group:
+    """Images of one size, by their names in lower case."""
 
     def __init__(self, images: Sequence[Path]) -> None:
-        self.images = images
+        self.images: dict[str, list[Path]] = defaultdict(list)
+        for image in images:
+            self.images[image_name(image).lower()].append(image)
+        self._sorted = sorted(self.images)
+        self._sorted_backwards = sorted(name[::-1] for name in self.images)
 
-    def similar(self, image: Path) -> set[Path]:
-        """Those with names that begin or end most alike."""
-        name = image.stem.lower()
-        similar = next((self._by_name[start] for start in names_at_start(image) if start in self._by_name), [])
-        if len(similar) > NEAREST:
-            similar = sorted(similar, key=lambda other: _closeness(image, other), reverse=True)[:NEAREST]
-        found = set(similar)
-        for names, key in ((self._forwards, name), (self._backwards, name[::-1])):
-            place = bisect(names, (key,))
-            found.update(path for _, path in names[max(place - 2, 0) : place + 2])
-        return found
+    def similar(self, lr: Path) -> set[str]:
+        """The names that begin or end the most like an LR file's."""
+        name = lr.stem.lower()
+        at_end = _neighbours(self._sorted_backwards, name[::-1])
+        return {*_neighbours(self._sorted, name), *(other[::-1] for other in at_end)}
 
-    @cached_property
-    def _by_name(self) -> dict[str, list[Path]]:
-        named = defaultdict(list)
-        for image in self.images:
-            named[image_name(image).lower()].append(image)
-        return named
 
-    @cached_property
-    def _forwards(self) -> list[tuple[str, Path]]:
-        return sorted((image.stem.lower(), image) for image in self.images)
-
-    @cached_property
-    def _backwards(self) -> list[tuple[str, Path]]:
-        return sorted((image.stem.lower()[::-1], image) for image in self.images)
+def _neighbours(names: list[str], name: str) -> list[str]:
+    place = bisect(names, name)
+    return names[max(place - 2, 0) : place + 2]
 
 
 def _has_name(lr: Path, hr: Path) -> bool:
@@ -192,14 +183,14 @@ def _has_name(lr: Path, hr: Path) -> bool:
 
 
 def _closeness(lr: Path, hr: Path) -> tuple[bool, int, int]:
-    """How similar two names are: whether one is named after the other, letters and folders in common."""
+    """How similar two names are: whether the first is named after the second, common folders, common letters."""
     a, b = lr.stem.lower(), image_name(hr).lower()
     letters = _alike_at_start(a, b) + _alike_at_start(a[::-1], b[::-1])
     return _has_name(lr, hr), len({*lr.parts[:-1]} & {*hr.parts[:-1]}), letters
 
 
 def _change(lr: Path, match: Reduction) -> tuple:
-    """What of folders and name is another than the original's, and the factor: the same for all pairs of a dataset."""
+    """How folders, name and size differ from the original's: the same for all pairs of a dataset."""
     start = _alike_at_start(lr.stem, match.hr.stem)
     a, b = lr.stem[start:], match.hr.stem[start:]
     end = _alike_at_start(a[::-1], b[::-1])
@@ -214,7 +205,7 @@ def _change(lr: Path, match: Reduction) -> tuple:
 
 
 def _alike_at_start(a: str, b: str) -> int:
-    """How many letters two names have in common at their begin."""
+    """How many letters two names share at the start."""
     return sum(1 for _ in takewhile(lambda letters: letters[0] == letters[1], zip(a, b, strict=False)))
 
 
