@@ -1,4 +1,4 @@
-"""What raters answered: the files that the rating page saves, checked and joined with the key."""
+"""What raters answered: the files that the rating page saves, or lists for sheets, checked and joined with the key."""
 
 import csv
 import io
@@ -21,6 +21,8 @@ LONGEST = 200  # characters of a cell; what the page writes has fewer
 def read_key(path: Path) -> dict[str, Any]:
     """What the page's pictures are: {study, mode: "rating" or "preference", items: {id: [method, benchmark, image]}}.
 
+    For preferences it has the pairs, too: {trials: [[id, id], ...]}.
+
     Raises:
         UserError: it is missing or no key.
     """
@@ -39,12 +41,13 @@ def read_answers(files: Sequence[Path], key: dict[str, Any]) -> pd.DataFrame:
     """All answers of all raters: what can be read counts, what can't is named in a warning.
 
     An answer that stands in several files counts once, as it was given last. Two sessions of one name are two
-    raters.
+    raters. A file for sheets has a line `NN,left`, `NN,right` or `NN,same` for each, and the rater's name.
 
     Returns:
         A row for each answer, by rater and trial: rater, trial, trials, seconds; picture and value, which are the same
-        in both modes (value: the mark, or 1 and 0 for the two choices); repeat (this rater has answered for this
-        picture before); benchmark, image; and method, rating or winner, loser, side ("A" or "B").
+        in both modes (value: the mark, or 1 and 0 for the two choices, 0.5 for neither); repeat (this rater has
+        answered for this picture before); benchmark, image; and method, rating or winner, loser (None for neither),
+        side ("A", "B" or "same").
 
     Raises:
         UserError: no file holds an answer.
@@ -52,7 +55,7 @@ def read_answers(files: Sequence[Path], key: dict[str, Any]) -> pd.DataFrame:
     answers = []
     for path in files:
         try:
-            rows = _rows(path)
+            rows = _rows(path, key)
         except (OSError, ValueError, RecursionError, csv.Error) as error:
             warn(f"{path}: left out: {describe(error)}")
             continue
@@ -67,11 +70,11 @@ def read_answers(files: Sequence[Path], key: dict[str, Any]) -> pd.DataFrame:
         if not rows:
             warn(f"{path}: no answers in it")
     if not answers:
-        raise UserError(f"no answers in {len(files)} files: expected the CSV or JSON files that the rating page saves")
+        raise UserError(f"no answers in {len(files)} files: expected what the rating page saves, or lines NN,left")
     return _joined(pd.DataFrame(answers))
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+def _rows(path: Path, key: dict[str, Any]) -> list[tuple[int, dict[str, str]]]:
     """(line or, in JSON, number of the answer, answer).
 
     Raises:
@@ -85,10 +88,23 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise ValueError("expected a list of answers")
         return [(number, _as_text(row)) for number, row in enumerate(rows, start=1)]
+    if "trials" in key and re.match(r"\s*\d+\s*,\s*\w+\s*$", text, re.MULTILINE):
+        lines = csv.reader(io.StringIO(text, newline=""))
+        return [(lines.line_num, _about_sheet(line, path, key)) for line in lines if line]
     reader = csv.DictReader(io.StringIO(text, newline=""))
     if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
         raise ValueError(f"expected the columns of the rating page's CSV, missing: {', '.join(missing)}")
     return [(reader.line_num, _as_text(row)) for row in reader]
+
+
+def _about_sheet(line: Sequence[str], path: Path, key: dict[str, Any]) -> dict[str, str]:
+    """The answer for a sheet, as the page would have saved it."""
+    number, side = (cell.strip() for cell in (*line, "", "")[:2])
+    trials = key["trials"]
+    known = number.isdecimal() and int(number) < len(trials)
+    answer: dict[str, Any] = {"study": key["study"], "session": str(path), "rater": path.stem, "trials": len(trials)}
+    answer |= {"trial": number, "shown": " ".join(trials[int(number)]) if known else f"sheet {number}"}
+    return _as_text(answer | {"answer": {"left": "A", "right": "B"}.get(side, side), "seconds": 0, "time": 0})
 
 
 def _as_text(row: dict[str, Any]) -> dict[str, str]:
@@ -107,8 +123,8 @@ def _problem(row: dict[str, str], key: dict[str, Any]) -> str | None:
     shown = row["shown"].split()
     if len(shown) != 1 + pair or not all(item in key["items"] for item in shown):
         return f"shown: expected {1 + pair} of the test's pictures, found {row['shown']}"
-    if row["answer"] not in (("A", "B") if pair else ("1", "2", "3", "4", "5")):
-        return f"answer: expected {'A or B' if pair else '1 to 5'}, found {row['answer']}"
+    if row["answer"] not in (("A", "B", "same") if pair else ("1", "2", "3", "4", "5")):
+        return f"answer: expected {'A or left, B or right, same' if pair else '1 to 5'}, found {row['answer']}"
     if not re.fullmatch(r"\d{1,9} \d{1,9} \d{1,9}(\.\d+)?", "{trial} {trials} {seconds}".format(**row)):
         return "trial, trials and seconds: expected numbers"
     return None
@@ -119,10 +135,12 @@ def _about(row: dict[str, str], key: dict[str, Any]) -> dict[str, Any]:
     shown, answer = row["shown"].split(), row["answer"]
     (method, benchmark, image), *_ = (key["items"][item] for item in shown)
     known: dict[str, Any] = {name: row[name] for name in ("session", "rater", "time")}
-    known |= {"trial": int(row["trial"]), "trials": int(row["trials"]), "seconds": float(row["seconds"])}
+    known |= {"trial": int(row["trial"]), "trials": int(row["trials"]), "seconds": float(row["seconds"]) or None}
     known |= {"picture": " ".join(sorted(shown)), "benchmark": benchmark, "image": image}
     if key["mode"] == "rating":
         return known | {"value": int(answer), "method": method, "rating": int(answer)}
+    if answer == "same":
+        return known | {"value": 0.5, "winner": None, "loser": None, "side": answer}
     winner, loser = shown if answer == "A" else shown[::-1]
     sides = {"winner": key["items"][winner][0], "loser": key["items"][loser][0], "side": answer}
     return known | {"value": int(winner < loser)} | sides

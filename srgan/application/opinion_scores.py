@@ -182,7 +182,10 @@ def preference_scores(preferences: pd.DataFrame, methods: Sequence[str]) -> pd.D
 
 
 def compare_preferences(preferences: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
-    """The binomial test between any two methods, by benchmark and over all: wins of `method`, compared, p, p_holm."""
+    """The binomial test between any two methods, by benchmark and over all: wins of `method`, compared, p, p_holm.
+
+    share is wins / compared, low and high its 95 % interval (Wilson).
+    """
     tables = []
     for benchmark, group in _benchmarks_and_all(preferences):
         counts = group.groupby(["winner", "loser"]).size()
@@ -190,9 +193,11 @@ def compare_preferences(preferences: pd.DataFrame, methods: Sequence[str]) -> pd
         for method, other in combinations(methods, 2):
             wins, losses = int(counts.get((method, other), 0)), int(counts.get((other, method), 0))
             if wins + losses:
-                p = binomtest(wins, wins + losses).pvalue
-                rows.append((benchmark, method, other, wins, wins + losses, p))
-        table = pd.DataFrame(rows, columns=["benchmark", "method", "other", "wins", "compared", "p"])
+                test = binomtest(wins, wins + losses)
+                share = test.statistic, *test.proportion_ci(method="wilson")
+                rows.append((benchmark, method, other, wins, wins + losses, *share, test.pvalue))
+        columns = ["benchmark", "method", "other", "wins", "compared", "share", "low", "high", "p"]
+        table = pd.DataFrame(rows, columns=columns)
         tables.append(table.assign(p_holm=holm(table["p"])))
     return pd.concat(tables, ignore_index=True)
 

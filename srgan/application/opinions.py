@@ -1,42 +1,40 @@
 """The command line of `srgan rating`: `make` the page of an opinion test, `score` the answers."""
 
 import argparse
-import base64
-import hashlib
-import io
-import json
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
 from srgan.application import opinion_scores
 from srgan.application.answers import read_answers, read_key
-from srgan.common.errors import UserError, command, warn
+from srgan.application.parts import HEIGHT, WIDTH, find_parts, load_contender, upscale_part
+from srgan.application.study import build_study, encoded, write_sheets, write_study
+from srgan.common.errors import UserError, command
 from srgan.common.files import whole_file
-from srgan.common.images import read_rgb
+from srgan.common.images import list_images, read_rgb
 from srgan.common.output import printable
 from srgan.data.pairs import ImagePair, find_pairs
 from srgan.evaluation.evaluate import load_benchmarks, nearest
 from srgan.evaluation.report import write_csv
 
-PAGE = Path(__file__).with_name("rating.html")
 # Raters are calibrated on images that aren't rated; the paper's are 20 of the BSD300 training set.
 CALIBRATION = [Path(f"skimage:{name}.png") for name in ("coffee", "chelsea", "astronaut")]
-LARGE_PAGE = 200e6
+
+Item = TypeVar("Item")
+Versions = dict[tuple[str, str, str], str]  # pictures as `encoded` makes them, by method, benchmark and image
 
 
 @command
 def rating() -> None:
-    """The opinion test of the SRGAN paper (section 3.3): a page for raters, and the statistics of what they answer.
+    """Ask viewers: the opinion test of the SRGAN paper (section 3.3), or which of two pictures they would keep.
 
-    `make` takes the images that test.py left in results/; docs/RATING.md says how to run a test.
+    `make` takes the images that test.py left in results/, or upscales photographs; docs/RATING.md has the steps.
     """
     args = _arguments()
     make(args) if args.command == "make" else score(args)
@@ -48,10 +46,19 @@ def _arguments() -> argparse.Namespace:
 
     make = commands.add_parser("make", help="write the page that raters open, and the key that stays with you")
     make.add_argument("--results", type=Path, default="results", help="test.py's --out (default: results)")
-    make.add_argument("--data", nargs="+", type=Path, required=True, help="the --data of that run: the HR images")
-    make.add_argument("--methods", nargs="+", help="folders of results/images, nearest, HR (default: all)")
+    pictures = make.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--data", nargs="+", type=Path, help="the --data of that run: the HR images")
+    pictures.add_argument(
+        "--photographs", type=Path, help="folder of photographs without originals: pairs of two parts of each"
+    )
+    make.add_argument(
+        "--methods",
+        nargs="+",
+        help="folders of results/images, nearest, HR (default: all); of photographs bicubic and weights",
+    )
     make.add_argument("--preference", action="store_true", help="pairs, A or B, in place of marks; default: no HR")
-    make.add_argument("--images", type=int, help="of each benchmark, evenly spaced (default: all)")
+    make.add_argument("--sheets", action="store_true", help="write each pair as a picture, too")
+    make.add_argument("--images", type=int, help="so many of each folder, evenly spaced (default: all)")
     make.add_argument("--repeats", type=int, help="pictures shown twice to each rater (default: a tenth)")
     make.add_argument("--calibration", nargs="+", type=Path, default=CALIBRATION, help="folders of images, up to 20")
     make.add_argument("--scale", type=int, default=4)
@@ -62,30 +69,72 @@ def _arguments() -> argparse.Namespace:
     score.add_argument("--key", type=Path, default="rating/key.json", help="default: rating/key.json")
     score.add_argument("--out", type=Path, help="folder of the results (default: scores, beside the key)")
     args = parser.parse_args()
+    if args.command == "make":
+        args.preference |= bool(args.photographs)
+        if args.sheets and not args.preference:
+            raise UserError("--sheets shows pairs: add --preference")
     if args.command == "make" and min(args.images or 1, (args.repeats or 0) + 1, args.scale - 1) < 1:
         raise UserError("--images takes 1 or more, --repeats 0 or more, --scale 2 or more")
     return args
 
 
 def make(args: argparse.Namespace) -> None:
-    """Write `rating.html` and `key.json` into the folder `args.out`."""
-    methods = chosen_methods(args)
-    versions = {}
-    for benchmark, pairs in load_benchmarks(args.data, args.scale).items():
-        every = np.linspace(0, len(pairs) - 1, min(args.images or len(pairs), len(pairs))).round().astype(int)
-        for pair in tqdm([pairs[i] for i in every], desc=benchmark, unit="image", disable=None):
-            for method, version in encoded_versions(pair, methods, benchmark, args).items():
-                versions[method, benchmark, pair.name] = version
+    """Write `rating.html` and `key.json`, and with --sheets `sheets/`, into the folder `args.out`."""
+    if args.photographs:
+        methods, versions = photograph_versions(args)
+    else:
+        methods = chosen_methods(args)
+        versions = benchmark_versions(methods, args)
     calibration = []
     if not args.preference:
         pairs = [pair for folder in args.calibration for pair in find_pairs(folder, args.scale)][:20]
         calibration = [list(encoded_versions(pair, ["nearest", "HR"], "", args).values()) for pair in pairs]
     study, key = build_study(versions, methods, args.preference, args.repeats, calibration)
     write_study(args.out, study, key)
+    if args.sheets:
+        write_sheets(args.out, study)
     page = args.out / "rating.html"
     shown = f"{len(study['trials']) + study['repeats']} {'pairs' if args.preference else 'pictures'}"
     print(f"{page}: {shown} for each rater, {page.stat().st_size / 1e6:.1f} MB")
     print(f"{args.out / 'key.json'}: says which picture is whose; keep it from the raters, `score` needs it")
+
+
+def benchmark_versions(methods: Sequence[str], args: argparse.Namespace) -> Versions:
+    """The images of the benchmarks, by each method."""
+    versions = {}
+    for benchmark, pairs in load_benchmarks(args.data, args.scale).items():
+        for pair in tqdm(evenly_spaced(pairs, args.images), desc=benchmark, unit="image", disable=None):
+            for method, version in encoded_versions(pair, methods, benchmark, args).items():
+                versions[method, benchmark, pair.name] = version
+    return versions
+
+
+def photograph_versions(args: argparse.Namespace) -> tuple[list[str], Versions]:
+    """The networks' names, and two parts of each photograph by each network.
+
+    Raises:
+        UserError: fewer than two networks, or all photographs are smaller than a part.
+    """
+    networks = dict(map(load_contender, args.methods or ()))
+    if len(networks) < 2:
+        raise UserError("--photographs: expected --methods with two or more of bicubic, released names and files")
+    versions = {}
+    paths = list_images(args.photographs)
+    for path in tqdm(evenly_spaced(paths, args.images), unit="photograph", disable=None):
+        image = read_rgb(path)
+        for x, y in find_parts(image):
+            for method, upscale in networks.items():
+                part = encoded(upscale_part(image, x, y, upscale))
+                versions[method, args.photographs.name, f"{path.name} {x} {y}"] = part
+    if not versions:
+        raise UserError(f"{args.photographs}: expected photographs of {WIDTH} x {HEIGHT} pixels or more, found none")
+    return list(networks), versions
+
+
+def evenly_spaced(items: Sequence[Item], count: int | None) -> list[Item]:
+    """So many of the items, from the first to the last."""
+    places = np.linspace(0, len(items) - 1, min(count or len(items), len(items))).round().astype(int)
+    return [items[place] for place in places]
 
 
 def chosen_methods(args: argparse.Namespace) -> list[str]:
@@ -105,42 +154,6 @@ def chosen_methods(args: argparse.Namespace) -> list[str]:
     if len(methods) < 2:
         raise UserError(f"expected two or more methods to compare, found {', '.join(methods)}")
     return methods
-
-
-def build_study(
-    versions: dict[tuple[str, str, str], str],
-    methods: Sequence[str],
-    preference: bool,
-    repeats: int | None,
-    calibration: list[list[str]],
-) -> tuple[dict, dict]:
-    """What the page holds (see rating.html), and the key that says which picture is whose.
-
-    Args:
-        versions: lossless WebP in base64 by (method, benchmark, image).
-    """
-    content = [preference, repeats, sorted(versions.items()), calibration]
-    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    # Neither the names of the pictures nor their order says anything of the methods.
-    names = {version: hashlib.sha256(f"{digest}{version}".encode()).hexdigest()[:12] for version in versions}
-    trials = [[name] for name in names.values()]
-    if preference:
-        images = dict.fromkeys((benchmark, image) for _, benchmark, image in versions)
-        couples = list(combinations(methods, 2))
-        trials = [sorted(names[m, b, image] for m in couple) for b, image in images for couple in couples]
-    if repeats is None:
-        repeats = len(trials) // 10
-    if repeats > len(trials) // 3:
-        raise UserError(f"--repeats: expected at most a third of the {len(trials)} pictures, found {repeats}")
-    study = {
-        "id": digest[:8],
-        "mode": "preference" if preference else "rating",
-        "repeats": repeats,
-        "trials": sorted(trials),
-        "items": {names[version]: versions[version] for version in sorted(versions, key=lambda v: names[v])},
-        "calibration": calibration,
-    }
-    return study, {"study": study["id"], "mode": study["mode"], "items": {names[v]: list(v) for v in versions}}
 
 
 def encoded_versions(
@@ -167,25 +180,6 @@ def encoded_versions(
         return dict(zip(methods, pool.map(encoded, images), strict=True))
 
 
-def encoded(image: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(image).convert("RGB").save(file, "WEBP", lossless=True)
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def write_study(out: Path, study: dict, key: dict) -> None:
-    """Write page and key, unless the folder has the key of another study, without which its answers are lost."""
-    if (out / "key.json").exists() and read_key(out / "key.json")["study"] != key["study"]:
-        raise UserError(f"{out / 'key.json'}: belongs to another test, whose answers need it; choose another --out")
-    with whole_file(out / "key.json") as part:
-        part.write_text(json.dumps(key, indent=1) + "\n", encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8").replace("/*STUDY*/", json.dumps(study))
-    if len(page) > LARGE_PAGE:
-        warn(f"a page of {len(page) / 1e6:.0f} MB is more than telephones open; --images shows fewer of each benchmark")
-    with whole_file(out / "rating.html") as part:
-        part.write_text(page, encoding="utf-8")
-
-
 def score(args: argparse.Namespace) -> None:
     """Write the tables, the chart and `summary.md`, and print the latter."""
     out = args.out or args.key.parent / "scores"
@@ -206,13 +200,17 @@ def score(args: argparse.Namespace) -> None:
         ]  # fmt: skip
         opinion_scores.draw_distribution(first, out / "distribution.png")
     else:
-        scores = opinion_scores.preference_scores(first, methods)
-        tests = opinion_scores.compare_preferences(first, methods)
+        preferences = first.dropna(subset="winner")
+        if preferences.empty:
+            raise UserError(f"no picture was preferred in {len(first)} answers")
+        scores = opinion_scores.preference_scores(preferences, methods)
+        tests = opinion_scores.compare_preferences(preferences, methods)
         sections = [
             "# Preferences", markdown(scores), "Bradley-Terry: a score higher by 1 is preferred 2.7 times as often as "
             "not; low and high are the 95 % interval (bootstrap over raters and images).",
-            "# Differences between methods", markdown(tests), "Binomial test; p_holm is corrected for the pairs of "
-            "methods. A difference below 0.05 is significant.",
+            "# Differences between methods", markdown(tests), "share: of the pairs in which `method` was preferred, "
+            "low and high its 95 % interval (Wilson). Binomial test; p_holm is corrected for the pairs of methods. A "
+            f"difference below 0.05 is significant. Undecided: {len(first) - len(preferences)} of {len(first)}.",
         ]  # fmt: skip
     raters = opinion_scores.rater_table(answers)
     sections += ["# Raters", markdown(raters), "agreement: Spearman's correlation with the mean of the others; same, "
