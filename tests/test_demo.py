@@ -69,7 +69,7 @@ def test_nothing_to_do_is_one_line(tmp_path: Path) -> None:
         (["--quality", "101", "--format", "jpg"], "--quality: expected 1 to 100, found 101"),
         (["--quality", "0", "--format", "jpg"], "--quality: expected 1 to 100, found 0"),
         (["--lossless", "--format", "jpg"], "--lossless is of .webp, and a result is .jpg (.png and .tif always are)"),
-        (["--device", "mps"], "--device mps: this PyTorch finds no Apple GPU; take --device cpu or auto"),
+        (["--device", "mps"], "--device mps: this PyTorch finds no Apple GPU; use --device cpu or auto"),
     ],
 )
 def test_options_that_can_not_be_are_one_line(

@@ -67,7 +67,7 @@ def test_a_format_that_the_cpu_lacks(
     for name, has in formats.items():
         monkeypatch.setattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported", lambda has=has: has)
     for name in (name for name, has in formats.items() if not has):
-        message = f"precision {name}: this CPU doesn't compute in it: take auto, {others}$"
+        message = f"precision {name}: this CPU doesn't support it: use auto, {others}$"
         with pytest.raises(UserError, match=message):
             Precision(name, torch.device("cpu"))
     assert Precision("fp32", torch.device("cpu")).dtype is torch.float32
@@ -86,6 +86,6 @@ def test_what_compiling_lacks_is_one_line(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(
-        r"error: torch\.compile doesn't work here: .*\(g\+\+\).* leave runtime\.compile .* out\n", done.stderr
+        r"error: torch\.compile doesn't work here: .*\(g\+\+\).* turn runtime\.compile .* off\n", done.stderr
     )
     assert not list(tmp_path.glob("datasets"))

@@ -66,7 +66,7 @@ def test_no_photograph_is_written_over(photographs: Path, tmp_path: Path, data: 
     if finished.returncode:
         *warnings, error = finished.stderr.splitlines()
         assert finished.returncode == 2
-        assert error.startswith("error: ") and error.endswith("which is read: take another")
+        assert error.startswith("error: ") and error.endswith("an input: choose another")
         assert all(line.startswith("warning: ") for line in warnings)  # of folders that might be pairs
 
 

@@ -136,7 +136,7 @@ def test_what_values_mean(tmp_path: Path, stored: np.ndarray, described: dict[st
         (RGB.astype(np.uint32) * 999, {"photometric": "rgb"}, "found integers of 32 bits from 0 to"),
         ((RGB - 200).astype(np.int8), {"photometric": "rgb"}, "found integers of 8 bits from -128 to"),
         (RGB.astype(np.complex64), {"photometric": "rgb"}, "found complex numbers"),
-        (np.dstack([RGB, RGB]), {"photometric": "minisblack", "planarconfig": "contig"}, "6 bands of which none is c"),
+        (np.dstack([RGB, RGB]), {"photometric": "minisblack", "planarconfig": "contig"}, "found 6 bands, none of them"),
         (DEEP[..., 0], {"photometric": 32803}, "a camera's raw file: develop it first"),
         (RGB, {"photometric": 34892}, "a camera's raw file: develop it first"),
         (RGB[..., 0], {"photometric": "depth_map"}, "found one of DEPTH_MAP"),
@@ -163,7 +163,7 @@ def test_what_is_left_out_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
     content[place : place + 2] = (340).to_bytes(2, "little")  # another tag
     (tmp_path / "a.tif").write_bytes(content)
     assert np.array_equal(read_picture(tmp_path / "a.tif").frames[0], near_infrared)
-    assert "its last band is taken for transparency; the file doesn't say" in capsys.readouterr().err
+    assert "its last band is assumed to be transparency; the file doesn't say" in capsys.readouterr().err
     for values, name in ((RGB / 255, "floats of 64 bits"), (RGB.astype(np.int32), "integers of 32 bits")):
         tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", planarconfig="contig")
         read_rgb(tmp_path / "a.tif")

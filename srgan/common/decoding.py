@@ -1,4 +1,4 @@
-"""From what a decoder gives to pixels as they are meant: inks, palettes and LAB as colours, turned upright."""
+"""From a decoder's output to pixels as they are meant: inks, palettes and LAB become colours, turned upright."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from srgan.common.errors import ImageError, UserError, describe, warn
 
-# What brings an array with this EXIF orientation upright.
+# What turns an array with this EXIF orientation upright.
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda array: array[:, ::-1],
     3: lambda array: array[::-1, ::-1],
@@ -24,7 +24,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder raises on a file into an error that names it.
+    """Turn whatever a decoder raises into an error that names the file.
 
     Raises:
         ImageError: instead of any other exception; or `path` is a folder or a device.
@@ -45,13 +45,13 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def upright(array: np.ndarray, orientation: object) -> np.ndarray:
-    """H x W [x C], turned as its EXIF orientation (2 to 8; anything else: not at all) says."""
+    """H x W [x C], turned upright by its EXIF orientation (2 to 8; anything else leaves it as it is)."""
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return array if turn is None else np.ascontiguousarray(turn(array))
 
 
 def pixels(image: Image.Image) -> np.ndarray:
-    """A Pillow image of any mode, as it lies: uint8 or uint16 (grey) H x W [x 2, 3, 4]; a CMYK image in sRGB.
+    """A Pillow image of any mode, not turned: uint8 or uint16 (grey) H x W [x 2, 3, 4]; a CMYK image in sRGB.
 
     Raises:
         ValueError: 32 bits a value, integer or float, whose range is unknown.
@@ -63,12 +63,12 @@ def pixels(image: Image.Image) -> np.ndarray:
         return np.array(inks_to_rgb(image, image.info.get("icc_profile"), str(getattr(image, "filename", "CMYK"))))
     grey = image.mode in ("1", "L", "LA", "La")
     alpha = image.has_transparency_data
-    # A copy: torch warns of read-only arrays, as Pillow's are.
+    # A copy, since torch warns about read-only arrays such as Pillow's.
     return np.array(image.convert(("LA" if grey else "RGBA") if alpha else ("L" if grey else "RGB")))
 
 
 def inks_to_rgb(image: Image.Image, profile: bytes | None, name: str) -> Image.Image:
-    """A CMYK image in sRGB, by the profile of its press; without a usable one by a rough formula, with a warning."""
+    """A CMYK image in sRGB, by its press profile; without a usable one by a rough formula, with a warning."""
     if profile:
         try:
             press = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -81,10 +81,10 @@ def inks_to_rgb(image: Image.Image, profile: bytes | None, name: str) -> Image.I
 
 
 def to_16_bits(values: np.ndarray) -> np.ndarray:
-    """Numbers whose range isn't said by their type -> uint16: integers of 0 to 65535, or floats of 0 to 1.
+    """Numbers whose type doesn't imply a range -> uint16: integers from 0 to 65535, or floats from 0 to 1.
 
     Raises:
-        ValueError: they are of another range.
+        ValueError: they are outside that range.
     """
     real = values.dtype.kind == "f"
     if values.dtype.kind == "c":
@@ -96,12 +96,12 @@ def to_16_bits(values: np.ndarray) -> np.ndarray:
     return (values * np.float64(0xFFFF)).round().astype(np.uint16) if real else values.astype(np.uint16)
 
 
-# What comes from a camera's sensor, by extension (of those that aren't TIFF inside, by their first bytes, too).
+# Raw files of cameras, by extension; those that aren't TIFF inside are also recognized by their first bytes.
 RAW = {
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef"),
     *(".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 }
-RAW_ADVICE = "a camera's raw file: develop it first, and take the TIFF or JPEG"
+RAW_ADVICE = "a camera's raw file: develop it first, and use the TIFF or JPEG"
 _SIGNATURES = {
     b"%PDF": "a PDF document: save its pages or pictures as images first",
     b"%!": "a PostScript file: save it as an image first",
@@ -122,7 +122,7 @@ def header(path: Path) -> bytes:
 
 
 def _kind(path: Path) -> str:
-    """What a file is that no decoder takes, as far as its first bytes and its name tell."""
+    """What kind of file it is that no decoder reads, judging by its first bytes and its name."""
     start = header(path)
     if not start:
         return "an empty file"

@@ -22,13 +22,13 @@ class UserError(Exception):
 
 
 class NotFiniteError(UserError):
-    """A network whose output is no picture: NaN, infinite, or beyond all measure. No misuse, but nothing came of it."""
+    """A network's output is NaN, infinite or absurdly large, so there is no picture; not a misuse, hence 1."""
 
     exit_code = 1
 
 
 class ImageError(UserError):
-    """An image file that can't be used; where there are others, work can go on without it."""
+    """An image file that can't be used; work on others can go on without it."""
 
 
 def describe(error: BaseException) -> str:
@@ -54,9 +54,9 @@ def warn(message: str) -> None:
 def command(main: Callable[[], int | None]) -> Callable[[], None]:
     """Turn `main` into the entry point of a script, also under torchrun; `~` in its arguments is the home folder.
 
-    Exit codes: what `main` returns (None: 0), a `UserError`'s (2), 130 on Ctrl-C. Of several processes, only the first
-    to fail prints its error. A standard output that fails (a full disk) is an error at the end, when the work is done;
-    one whose reader has gone (`| head`) is none.
+    Exit codes: what `main` returns (None: 0), a `UserError`'s (2), 130 on Ctrl-C. With several processes, only the
+    first to fail prints its error. If standard output fails (a full disk), that is an error at the end, when the work
+    is done; if its reader is gone (`| head`), it isn't.
     """
 
     @functools.wraps(main)
@@ -84,14 +84,14 @@ def command(main: Callable[[], int | None]) -> Callable[[], None]:
                 sys.exit(1)
             raise
         finally:
-            # Before what libraries do at the interpreter's end, where Ctrl-C would give a traceback as in an import.
+            # Runs before the libraries' own exit handlers, in which Ctrl-C would print a traceback.
             atexit.register(end_at_ctrl_c)
 
     return run
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception, and those while whose handling it was raised."""
+    """The exception, and those that were being handled when it was raised."""
     while error:
         yield error
         error = error.__cause__ or error.__context__

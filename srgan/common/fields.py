@@ -1,4 +1,4 @@
-"""Fields of a config's sections, where type and default don't say enough."""
+"""Fields of a config's sections that need more than a type and a default."""
 
 import math
 from dataclasses import field

@@ -31,8 +31,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the file can't be written; `path` is as it was.
     """
-    # The suffix stays, since libraries take the format from it; the rest is short, since `path` may have the longest
-    # name that the file system allows.
+    # Libraries choose the format by the suffix, so it stays. The rest is short, since `path` may have the longest name
+    # that the file system allows.
     part = path.with_name(f".{uuid.uuid4().hex[:12]}.part{path.suffix}")
     with writing(path):
         try:
@@ -44,7 +44,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """A folder and those inside it, sorted, without hidden ones; linked folders, too, but none twice, nor one above it.
+    """A folder and its subfolders, sorted, without hidden ones. Links are followed, but no folder is visited twice.
 
     Raises:
         UserError: a folder can't be read.
@@ -65,13 +65,13 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def keep_sources(targets: Iterable[Path], sources: Iterable[Path]) -> None:
-    """Refuse to write over what is read, under whatever name.
+    """Refuse to overwrite inputs, whatever they are called.
 
     Args:
         targets: files to be written, or folders to be moved as a whole.
 
     Raises:
-        UserError: one of them is a source, or holds one, or can't be looked at.
+        UserError: one of them is a source, contains one, or can't be examined.
     """
     sources = list(sources)
     folders = {folder for source in sources for folder in source.resolve().parents}
@@ -79,7 +79,7 @@ def keep_sources(targets: Iterable[Path], sources: Iterable[Path]) -> None:
     for target in targets:
         with writing(target):
             if target.exists() and (source := read.get(_identity(target))):
-                raise UserError(f"{target}: expected a place for results, found {source}, which is read: take another")
+                raise UserError(f"{target}: expected a place for results, found {source}, an input: choose another")
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -88,9 +88,9 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def remove_leftovers(folder: Path, seconds: float = 0) -> None:
-    """Delete the temporary files of killed processes: those not written to for some seconds."""
+    """Delete the temporary files of killed processes: those not modified for this many seconds."""
     for part in folder.glob(f".{'[0-9a-f]' * 12}.part*"):
-        # One that is gone by now was renamed: its process is alive.
+        # One that has vanished was renamed by a live process.
         with suppress(FileNotFoundError):
             if time.time() - part.stat().st_mtime >= seconds:
                 part.unlink()

@@ -22,12 +22,12 @@ from srgan.common.tiff import is_tiff, open_tiff, read_page, read_page_at, size_
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
 EXTENSIONS |= {".avif", ".heic", ".heif", ".jp2", ".tga", ".dds"}
-# The formats that are opened, whatever the extension, by Pillow's names: its PostScript plugin runs Ghostscript.
+# The formats that are opened, whatever the extension, by Pillow's names. Not PostScript, for which it runs Ghostscript.
 FORMATS = ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "DDS"]
 
-# Pillow warns from half of its limit; photographs of 100 megapixels are welcome, only what is above the limit is not.
+# Pillow warns from half its limit on. Photographs of 100 megapixels are fine; only the limit itself matters.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-# A compressed text or profile of more than 1 MB is no attack; all texts together have this limit as well.
+# A compressed text or profile over 1 MB is not an attack; this is the limit of all texts together.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 # The PNGs of 16 bits for which Pillow has no mode, by what it calls them: it decodes the high bytes only.
 _DEEP = {"RGB;16B", "RGBA;16B", "LA;16B"}
@@ -43,13 +43,13 @@ def list_images(folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise UserError(f"{folder}: expected a folder of images: {describe(error)}") from error
-    # A dangling link stays in, so that it is reported.
+    # A dangling link is kept, so that it gets reported.
     return [p for p in entries if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".") and not p.is_dir()]
 
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image file, which Pillow decodes on demand. Any error inside the block names the file.
+    """Open an image file, which Pillow decodes on demand. Errors inside the block name the file.
 
     Raises:
         ImageError: the file is missing, unreadable, truncated, no image, or a decompression bomb.
@@ -59,7 +59,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) from an image file's header: a JPEG's or TIFF's as it is turned, any other's as it is stored.
+    """(width, height) from an image file's header: after rotation for JPEG and TIFF, as stored for other formats.
 
     Raises:
         ImageError: as `read_rgb`, except for damage that only decoding shows.
@@ -68,7 +68,7 @@ def image_size(path: Path) -> tuple[int, int]:
         with open_tiff(path) as pages:
             return size_of_page(pages[0])
     with open_image(path) as image:
-        # Other formats may have to be decoded to find their EXIF.
+        # To find their EXIF, other formats may have to be decoded.
         exif = image.getexif() if image.format in ("JPEG", "MPO") else {}
         on_its_side = exif.get(Base.Orientation) in (5, 6, 7, 8)
         return image.size[::-1] if on_its_side else image.size
@@ -105,7 +105,7 @@ def write_image(path: Path, image: np.ndarray | Image.Image, **options: Any) -> 
 def to_array(image: Image.Image) -> np.ndarray:
     """Any Pillow image as H x W (grey) or H x W x 2, 3, 4 (grey and alpha, RGB, RGBA), turned upright by its EXIF.
 
-    uint16 if the image has 16 bits, of colour too if it is a file that isn't decoded yet; else uint8. Alpha is not
+    uint16 if the image has 16 bits (per colour, too, if it is a file that isn't decoded yet), else uint8. Alpha is not
     premultiplied; CMYK becomes sRGB, by its profile.
 
     Raises:
@@ -122,7 +122,7 @@ def to_array(image: Image.Image) -> np.ndarray:
 
 
 def colour_profile(image: Image.Image) -> dict[str, bytes]:
-    """`icc_profile` of a Pillow image, unless it holds for inks or LAB and so not for the RGB array of the image."""
+    """`icc_profile` of a Pillow image, unless it describes inks or LAB, and so not the RGB array of the image."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not profile:
         return {}
@@ -161,14 +161,13 @@ def to_levels(sr: Tensor, dtype: torch.dtype) -> Tensor:
 def luminance(image: np.ndarray) -> np.ndarray:
     """Y of BT.601 in 16..235, as MATLAB's `rgb2ycbcr` on doubles; uint8 H x W x 3 -> float64 H x W.
 
-    It is not rounded to 8 bits: so the published tables are made.
+    It is not rounded to 8 bits, as in the published tables.
     """
     return 16 + image @ np.array([65.481, 128.553, 24.966]) / 255
 
 
 def _more_formats(path: Path) -> list[str]:
-    """Pillow's names of formats that are opened only under a name or after a registration: TGA, which has no signature,
-    and HEIC."""
+    """Pillow's names of further formats: TGA, known by the extension alone, and HEIC, which has to be registered."""
     if path.suffix.lower() == ".tga":
         return ["TGA"]
     start = header(path)
@@ -177,7 +176,7 @@ def _more_formats(path: Path) -> list[str]:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
-        if start[8:12] in (b"mif1", b"msf1"):  # AVIF files may call themselves so, too
+        if start[8:12] in (b"mif1", b"msf1"):  # AVIF files may have these brands as well
             return []
         raise ImageError(f"{path}: HEIC photographs need one more package: pip install pillow-heif") from None
     register_heif_opener()

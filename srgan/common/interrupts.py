@@ -1,10 +1,10 @@
-"""Ctrl-C while a program is being imported, which takes seconds, and while the interpreter ends."""
+"""Ctrl-C during imports, which take seconds, and during the interpreter's shutdown."""
 
 import signal
 
 
 def end_at_ctrl_c() -> None:
-    """Let Ctrl-C end the process at once: there is nothing to tidy up, and an import would give a traceback."""
+    """Let Ctrl-C end the process at once: there is nothing to clean up, and imports would print a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 
-# Long enough for one process to decode a million photographs while the others wait; a dead process is noticed at once
+# Long enough for one process to decode a million photographs while the others wait; a dead process is noticed at once,
 # whatever the timeout.
 TIMEOUT = timedelta(days=2)
 
@@ -37,8 +37,8 @@ def process_group() -> Iterator[None]:
             stack.enter_context(redirect_stdout(nowhere))
             stack.enter_context(redirect_stderr(nowhere))
         yield
-    # A process that fails ends at once, since the others wait for it. Those that succeed end together, since torchrun
-    # takes any exit code but 0 for a failure and stops the rest.
+    # A process that fails exits at once, since the others wait for it. Those that succeed exit together, since torchrun
+    # treats any exit code but 0 as a failure and stops the rest.
     dist.barrier()
     dist.destroy_process_group()
 
@@ -100,7 +100,7 @@ def from_main(work: Callable[[], T]) -> T:
 def main_process_first(work: Callable[[], T]) -> T:
     """Run `work` in every process: the main one first, then one on each other machine, then the rest.
 
-    So files that one process writes (a cache, a download) are there for the others, on shared and on local disks.
+    This way the files that one process writes (a cache, a download) exist for the others, on shared and local disks.
     """
     if world_size() == 1:
         return work()
@@ -128,7 +128,7 @@ def gather(items: list[T]) -> list[T]:
 
 
 def all_reduce_max(number: int) -> Callable[[], int]:
-    """Start an exchange, between CPUs, and return the function that waits for the maximum over all processes."""
+    """Start an exchange between CPUs, and return a function that waits for the maximum over all processes."""
     numbers = torch.tensor(number)
     work = dist.all_reduce(numbers, dist.ReduceOp.MAX, async_op=True)
 

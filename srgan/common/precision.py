@@ -1,4 +1,4 @@
-"""Devices and arithmetic: which device, which number format, and the loss scaling that fp16 needs."""
+"""Devices and number formats, and the loss scaling that fp16 needs."""
 
 import ctypes
 import sys
@@ -18,9 +18,9 @@ FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def select_device(name: str) -> torch.device:
-    """The device by its name in `DEVICES`; auto takes CUDA where there is one, of several processes each its own GPU.
+    """The device by its name in `DEVICES`; auto means CUDA if available, each of several processes on its own GPU.
 
-    "mps" is Apple's GPU; auto doesn't take it, since nothing here was measured on one.
+    "mps" is Apple's GPU; auto doesn't choose it, since nothing here was measured on one.
 
     Raises:
         UserError: no such device, or fewer GPUs than processes.
@@ -30,22 +30,22 @@ def select_device(name: str) -> torch.device:
         name = "cuda" if there["cuda"] else "cpu"
     if not there.get(name, True):
         device = {"cuda": "CUDA device", "mps": "Apple GPU"}[name]
-        raise UserError(f"--device {name}: this PyTorch finds no {device}; take --device cpu or auto")
+        raise UserError(f"--device {name}: this PyTorch finds no {device}; use --device cpu or auto")
     if name == "cuda" and parallel.world_size() > 1:
         if parallel.local_rank() >= torch.cuda.device_count():
             raise UserError(
                 f"expected a GPU for each process of this machine, found {torch.cuda.device_count()}: "
-                "take torchrun's --nproc_per_node=gpu"
+                "use torchrun's --nproc_per_node=gpu"
             )
         torch.cuda.set_device(parallel.local_rank())
     return torch.device(name)
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed, up to 2 GB, for the process's next step; elsewhere nothing happens.
+    """Let glibc keep freed memory, up to 2 GB, for the process's next step; without glibc nothing happens.
 
-    Else each step gives its activations back to the system and waits for it to hand them out again, zeroed page by
-    page: a ninth of a training step on the CPU.
+    Otherwise each step returns its activations to the system and waits to get them back, zeroed page by page: a ninth
+    of a training step on the CPU.
     """
     if sys.platform == "linux":
         trim_threshold, mmap_threshold = -1, -3  # of malloc.h
@@ -65,7 +65,7 @@ def fastest_format(device: torch.device) -> torch.dtype:
 
 
 def has_arithmetic(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the device has kernels for this format; on a CPU PyTorch's substitutes take 50 times as long."""
+    """Whether the device has kernels for this format; PyTorch's substitutes on a CPU are 50 times slower."""
     if device.type != "cpu" or dtype is torch.float32 or not torch.backends.mkldnn.is_available():
         return True
     supported = {
@@ -82,15 +82,15 @@ def check_compiler(device: torch.device) -> None:
     Raises:
         UserError: `torch.compile` lacks something: a C++ compiler, Python's headers, Triton.
     """
-    # A line that no earlier run can have left in the compiler's cache.
+    # A function that no earlier run can have left in the compiler's cache.
     factor = time.time()
     try:
         torch.compile(lambda x: x * factor)(torch.ones(8, device=device))
     except Exception as error:
         # Its backends and their tools raise anything.
         raise UserError(
-            f"torch.compile doesn't work here: {describe(error)}; it takes a C++ compiler (g++), on a GPU also Triton "
-            "and Python's headers (python3-dev): install them, or leave runtime.compile (--compile) out"
+            f"torch.compile doesn't work here: {describe(error)}; it needs a C++ compiler (g++), on a GPU also Triton "
+            "and Python's headers (python3-dev): install them, or turn runtime.compile (--compile) off"
         ) from error
 
 
@@ -102,7 +102,7 @@ class Precision:
         device: where the run computes.
 
     Raises:
-        UserError: another name, or a format in which this CPU can't compute.
+        UserError: another name, or a format that this CPU doesn't support.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
@@ -112,7 +112,7 @@ class Precision:
         self.dtype = fastest_format(device) if name == "auto" else FORMATS[name]
         if not has_arithmetic(device, self.dtype):
             others = [other for other, dtype in FORMATS.items() if has_arithmetic(device, dtype)]
-            raise UserError(f"precision {name}: this CPU doesn't compute in it: take auto, {' or '.join(others)}")
+            raise UserError(f"precision {name}: this CPU doesn't support it: use auto, {' or '.join(others)}")
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
 
     def autocast(self) -> AbstractContextManager:

@@ -1,4 +1,4 @@
-"""What comes with the commands: the released weights and the configs, in a clone or inside the installed package."""
+"""What the commands come with: released weights and configs, in a clone or inside the installed package."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ FOLDERS = ("weights", "configs")
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder of this name in `FOLDERS`; it need not be there."""
+    """The folder of this name in `FOLDERS`; it may not exist."""
     inside = PACKAGE / name
     return inside if inside.is_dir() else PACKAGE.parent / name
 
@@ -15,7 +15,7 @@ def shipped_folder(name: str) -> Path:
 def shipped(path: Path) -> Path:
     """A file that the commands come with, by its path in a clone, such as `configs/srgan_vgg54.yaml`.
 
-    Where there is such a file in the working directory, it is meant; any other path stays as it is.
+    A file of that path in the working directory comes first; other paths are returned as they are.
     """
     if path.exists() or path.parts[:1] not in [(name,) for name in FOLDERS]:
         return path

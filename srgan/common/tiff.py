@@ -1,4 +1,4 @@
-"""TIFF: tifffile decodes it. What its values mean as a picture is here; what has no meaning as one is refused."""
+"""TIFF: tifffile decodes it; this module turns the values into a picture, or says why they are none."""
 
 import itertools
 import logging
@@ -13,13 +13,13 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 from srgan.common.decoding import RAW, RAW_ADVICE, header, inks_to_rgb, naming, pixels, to_16_bits, upright
 from srgan.common.errors import ImageError, warn
 
-# It says on standard error what else is in a file, and raises what matters.
+# It reports oddities of files on standard error, and raises what matters.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 LAB = (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB)
 _SENSOR = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
-# How many bands have a meaning by themselves; the others ("extra samples") may be transparency.
+# How many bands are colours; the others ("extra samples") may be transparency.
 _COLOURS: dict[int, int] = {**dict.fromkeys(_GREY, 1), **dict.fromkeys(LAB, 3)}
 _COLOURS |= {PHOTOMETRIC.RGB: 3, PHOTOMETRIC.PALETTE: 1, PHOTOMETRIC.SEPARATED: 4, PHOTOMETRIC.YCBCR: 3}
 _COREL = 999  # Corel Draw's number for transparency
@@ -32,7 +32,7 @@ def is_tiff(path: Path) -> bool:
 
 @contextmanager
 def open_tiff(path: Path) -> Iterator[list[TiffPage]]:
-    """The pictures of a TIFF, without previews, masks and smaller versions of them. Any error inside names the file.
+    """The pictures of a TIFF, without previews, masks and smaller versions. Errors inside the block name the file.
 
     Raises:
         ImageError: the file can't be read, holds no picture, or is a camera's raw file.
@@ -43,7 +43,7 @@ def open_tiff(path: Path) -> Iterator[list[TiffPage]]:
         is_raw = file.pages.first.is_dng or header(path)[8:10] == b"CR" or path.suffix.lower() in RAW
         if is_raw or any(page.photometric in _SENSOR for page in (*tops, *itertools.chain(*below))):
             raise ImageError(f"{path}: expected an image, found {RAW_ADVICE}")
-        # Below a preview there may be the picture, below a picture are smaller versions of it.
+        # Below a preview may be the picture; below a picture are smaller versions of it.
         pages = [
             page for top, more in zip(tops, below, strict=True) for page in (top, *(more if top.is_reduced else ()))
         ]
@@ -53,7 +53,7 @@ def open_tiff(path: Path) -> Iterator[list[TiffPage]]:
 def _pages_below(top: TiffPage) -> list[TiffPage]:
     try:
         return [page for page in top.pages or () if isinstance(page, TiffPage)]
-    except Exception:  # noqa: BLE001 - tifffile raises anything; other programs leave pointers to what has moved
+    except Exception:  # noqa: BLE001 - tifffile raises anything; other programs leave dangling pointers
         return []
 
 
@@ -73,11 +73,11 @@ def size_of_page(page: TiffPage) -> tuple[int, int]:
 def read_page(page: TiffPage, path: Path) -> np.ndarray:
     """uint8 or uint16 H x W (grey) or H x W x 2, 3, 4 (grey and alpha, RGB, RGBA), upright, alpha not premultiplied.
 
-    CMYK becomes sRGB, by its profile, and LAB sRGB. What is left out of it is named in a warning.
+    CMYK (by its profile) and LAB become sRGB. A warning names what is left out.
 
     Raises:
-        ValueError: its values are none of a picture's.
-        Exception: of any kind; it is damaged.
+        ValueError: its values don't make a picture.
+        Exception: of any kind, if it is damaged.
     """
     size_of_page(page)
     colours = _COLOURS.get(page.photometric)
@@ -106,7 +106,7 @@ def read_page_at(index: int, path: Path) -> np.ndarray:
 
 
 def to_16_or_8(values: np.ndarray, page: TiffPage) -> np.ndarray:
-    """A page's values over the whole range of uint8 or uint16."""
+    """A page's values, scaled to the whole range of uint8 or uint16."""
     bits = page.bitspersample
     if values.dtype.kind not in "bu" or bits > 16:
         return to_16_bits(values).astype(np.uint8 if bits == 8 else np.uint16)
@@ -121,19 +121,19 @@ def _orientation(page: TiffPage) -> object:
 
 
 def _alpha(page: TiffPage, colours: int, path: Path) -> int | None:
-    """Which band is transparency, if one is; the others that are no colours are named in a warning."""
+    """Which band is transparency, if any; a warning names the others that aren't colours."""
     extra = page.samplesperpixel - colours
     if extra < 0 or (page.photometric in _GREY and extra > 1):
         kind = PHOTOMETRIC(page.photometric).name
-        names = "of which none is called red, green or blue" if extra > 0 else f"of {kind}"
+        names = ", none of them called red, green or blue" if extra > 0 else f" of {kind}"
         raise ValueError(
             f"expected grey, RGB, a palette, CMYK or LAB, with or without transparency, "
-            f"found {page.samplesperpixel} bands {names}: save the three that you want to see as RGB"
+            f"found {page.samplesperpixel} bands{names}: save the three that you want to see as RGB"
         )
     kinds = list(page.extrasamples) + [None] * (extra - len(page.extrasamples))
     found = [i for i, kind in enumerate(kinds) if kind in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA, _COREL)]
     if not found and kinds == [None]:
-        warn(f"{path}: its last band is taken for transparency; the file doesn't say what it is")
+        warn(f"{path}: its last band is assumed to be transparency; the file doesn't say what it is")
         found = [0]
     if extra > len(found[:1]):
         left_out = [str(colours + i + 1) for i in range(extra) if i not in found[:1]]
@@ -143,7 +143,7 @@ def _alpha(page: TiffPage, colours: int, path: Path) -> int | None:
 
 
 def _by_pillow(page: TiffPage, path: Path) -> np.ndarray:
-    """What tifffile would leave as luma and chroma."""
+    """Decoded by Pillow, since tifffile leaves these as luma and chroma."""
     if len(page.treeindex) > 1:
         raise ValueError("its picture lies below a preview in a way that isn't read: save it by another program first")
     with Image.open(path, formats=["TIFF"]) as image:
@@ -181,7 +181,7 @@ def _colours(page: TiffPage, values: np.ndarray, path: Path) -> np.ndarray:
         warn(f"{path}: floats of {page.bitspersample} bits become integers of 16")
     elif values.dtype.kind == "i" or page.bitspersample > 16:
         peak = 255 if page.bitspersample == 8 else 65535
-        warn(f"{path}: integers of {page.bitspersample} bits, taken as values from 0 to {peak}")
+        warn(f"{path}: integers of {page.bitspersample} bits, assumed to be values from 0 to {peak}")
     values = to_16_or_8(values, page)
     if page.photometric == PHOTOMETRIC.SEPARATED:
         if page.tags.valueof(332, 1) != 1:
@@ -198,6 +198,6 @@ def _with_alpha(colours: np.ndarray, alpha: np.ndarray, kinds: tuple[int, ...]) 
     if alpha.dtype != colours.dtype:
         alpha = np.round(alpha * (peak / np.iinfo(alpha.dtype).max)).astype(colours.dtype)
     if EXTRASAMPLE.ASSOCALPHA in kinds:
-        # Premultiplied; colours that can't be seen stay black.
+        # Premultiplied; invisible colours stay black.
         colours = np.minimum(colours * np.float32(peak) / np.maximum(alpha[..., None], 1), peak).round()
     return np.concatenate([colours.astype(alpha.dtype), alpha[..., None]], axis=2)
