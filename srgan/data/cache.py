@@ -41,17 +41,26 @@ class CachedPair(NamedTuple):
         Raises:
             UserError: the file is gone or has been cut short.
         """
-        try:
-            pixels = np.memmap(self.path, np.uint8, mode="r", shape=self.bytes)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{self.path}: the decoded image is gone: {describe(error)}; run again with --resume to decode it again"
-            ) from error
+        pixels = mapped(self.path, np.uint8, (self.bytes,))
         split = self.height * self.width * 3
         hr = pixels[:split].reshape(self.height, self.width, 3)
         if not self.lr_scale:
             return None, hr
         return pixels[split:].reshape(self.height // self.lr_scale, self.width // self.lr_scale, 3), hr
+
+
+def mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A file of the cache as a memory-mapped array.
+
+    Raises:
+        UserError: the file is gone or has been cut short.
+    """
+    try:
+        return np.memmap(path, dtype, mode="r", shape=shape)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: the decoded image is gone: {describe(error)}; run again with --resume to decode it again"
+        ) from error
 
 
 class Source(NamedTuple):
@@ -80,11 +89,11 @@ class PairCache:
             UserError: the disk is too small, no image is left, or (if strict) an image can't be read.
         """
         cached = self._scan()
-        sources = _for_each(dict.fromkeys(pairs), self._source, strict)
+        sources = for_each(dict.fromkeys(pairs), self._source, strict)
         large = {pair: source for pair, source in sources.items() if min(source.height, source.width) >= crop}
         new = {pair: source for pair, source in large.items() if source.key not in cached}
         self._check_space(new)
-        decoded = _for_each(new, lambda pair: self._decode(pair, new[pair].key), strict, "decoding")
+        decoded = for_each(new, lambda pair: self._decode(pair, new[pair].key), strict, "decoding")
         small = sum(pair in sources and pair not in large for pair in pairs)
         if small:
             warn(f"{small} images smaller than the crop of {crop} pixels are left out")
@@ -159,7 +168,7 @@ def _file_facts(path: Path) -> tuple[str, int, int]:
     return str(path.resolve()), stat.st_size, stat.st_mtime_ns
 
 
-def _for_each(
+def for_each(
     items: Iterable[Item], function: Callable[[Item], Value], strict: bool, progress: str = ""
 ) -> dict[Item, Value]:
     """Call the function on each item, in threads, with a progress bar if `progress` names one.

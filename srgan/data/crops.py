@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from srgan.common.errors import UserError, describe, warn
 from srgan.data.cache import CachedPair, PairCache
 from srgan.data.degrade import BICUBIC, Degradation
+from srgan.data.draws import CropPlaces, Draw
 from srgan.data.fingerprint import fingerprint, shared_images
 from srgan.data.layouts import PairFolders, listed
 from srgan.data.pairs import ImagePair, find_pairs, with_degradation
@@ -35,6 +36,7 @@ class CropDataset(Dataset):
         strict: raise an error for an image that can't be read, instead of leaving it out with a warning.
         held_out: image files that must not be trained on, recognised by their content.
         allow_held_out: only warn about them.
+        draw: how likely each place is; see `CropPlaces`.
 
     Attributes:
         pairs: the decoded pairs.
@@ -56,6 +58,7 @@ class CropDataset(Dataset):
         strict: bool = False,
         held_out: Sequence[Path] = (),
         allow_held_out: bool = False,
+        draw: Draw = "photograph",
     ) -> None:
         self.scale, self.crop, self.seed, self.degradation = scale, crop, seed, degradation
         found = [pair for folder in folders for pair in find_pairs(folder, scale, training=True)]
@@ -64,6 +67,7 @@ class CropDataset(Dataset):
         decoded = PairCache(Path(cache), scale).build(pairs, crop, strict)
         pairs = [pair for pair in pairs if pair in decoded]
         self.pairs = [decoded[pair] for pair in pairs]
+        self.places = CropPlaces(self.pairs, draw, scale, crop // scale)
         self.fingerprint = fingerprint([_identity(pair, decoded[pair]) for pair in pairs])
 
     def __len__(self) -> int:
@@ -72,12 +76,11 @@ class CropDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """(LR crop/scale x crop/scale x 3, HR crop x crop x 3), uint8."""
         rng = np.random.default_rng((self.seed, index))
-        lr, hr = self.pairs[rng.integers(len(self.pairs))].open()
-        size = self.crop // self.scale
-        y, x = (rng.integers(side // self.scale - size + 1) for side in hr.shape[:2])
+        photograph, y, x = self.places(rng)
+        lr, hr = self.pairs[photograph].open()
         flip, turns = int(rng.integers(2)), int(rng.integers(4))
         hr_crop = _window(hr, y * self.scale, x * self.scale, self.crop)
-        lr_crop = self._degraded(hr, y, x, rng) if lr is None else _window(lr, y, x, size)
+        lr_crop = self._degraded(hr, y, x, rng) if lr is None else _window(lr, y, x, self.crop // self.scale)
         lr_tensor, hr_tensor = (torch.from_numpy(_oriented(crop, flip, turns)) for crop in (lr_crop, hr_crop))
         return lr_tensor, hr_tensor
 

@@ -11,6 +11,7 @@ from srgan.common.errors import UserError, error_context
 from srgan.common.fields import number
 from srgan.common.shipped import shipped
 from srgan.data.degrade import BICUBIC, AnyDegradation
+from srgan.data.draws import Draw
 from srgan.data.layouts import PairFolders
 from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
 from srgan.networks.architectures import ARCHITECTURES
@@ -32,6 +33,7 @@ class Data:
     folders: tuple[str | PairFolders, ...] = ("datasets/DIV2K/DIV2K_train_HR",)
     cache: str = "datasets/cache"  # decoded images, memory-mapped
     crop: int = number(96, low=8, high=4096)  # side of an HR crop in pixels
+    draw: Draw = "photograph"  # which crops: photographs alike, or pixels, or where there is detail (see CropPlaces)
     degradation: AnyDegradation = BICUBIC  # how LR images are made, for training and for validation
     jpeg_offset: bool = False  # cut 0 to 7 pixels off the top and left of JPEG files, so that their blocks lie anywhere
     workers: int = number(4, low=0, high=256)

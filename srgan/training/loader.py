@@ -41,6 +41,7 @@ def load_photographs(config: PretrainConfig, held_out: Sequence[Path] = ()) -> C
             data.strict,
             held_out,
             data.allow_validation_images,
+            data.draw,
         )
 
     with error_context("data"):
