@@ -2,7 +2,6 @@
 
     python -m scripts.teacher_images --config configs/srresnet_mse.yaml --weights x4plus.pth --out datasets/taught \\
         'data.folders=[photographs]' data.degradation.name=photo
-    python train.py --config configs/srgan_photo.yaml
 
 `LR` holds crops as the photographs and the degradation of a config for pretrain.py give them, or cut from the files of
 `--lr` as they are, and `HR` the network's images of them. Crop n depends on the seed and n only, and what is there is
@@ -10,11 +9,12 @@ not made again.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from tqdm import trange
+from tqdm import tqdm
 
 from srgan.common.errors import command
 from srgan.common.images import lr_tensor, to_levels, write_image
@@ -29,13 +29,20 @@ from srgan.training.loader import load_photographs
 MARGIN = 4  # LR pixels around a crop that the network sees as well: it knows nothing beyond its image's border
 
 
-def load_crops(args: argparse.Namespace, scale: int) -> CropDataset:
-    """The dataset whose LR crops the network sees."""
-    config = load_config(PretrainConfig, args.config, args.overrides)
-    side = args.crop + 2 * MARGIN
-    if args.lr:
-        return CropDataset(args.lr, scale=1, crop=side, cache=config.data.cache, seed=config.runtime.seed)
+def load_crops(config: PretrainConfig, crop: int, scale: int, lr: Sequence[Path] = ()) -> CropDataset:
+    """The dataset whose LR crops the network sees: made of the config's photographs, or cut from the LR files."""
+    side = crop + 2 * MARGIN
+    if lr:
+        return CropDataset(lr, scale=1, crop=side, cache=config.data.cache, seed=config.runtime.seed)
     return load_photographs(replace(config, data=replace(config.data, crop=side * scale)))
+
+
+def write_pairs(network: Network, crops: CropDataset, out: Path, numbers: range, precision: Precision) -> None:
+    """Write the pairs of these numbers into `out/LR` and `out/HR`, but for those that are there."""
+    for n in tqdm(numbers, unit="crop"):
+        lr_path, hr_path = (out / kind / f"{n:06d}.png" for kind in ("LR", "HR"))
+        if not hr_path.exists():  # the last to be written
+            write_pair(network, crops[n][0], (lr_path, hr_path), precision)
 
 
 @torch.inference_mode()
@@ -66,11 +73,9 @@ def main() -> None:
     args = parser.parse_intermixed_args()
     precision = Precision(args.precision, select_device(args.device))
     network = load_network(args.weights).for_inference().to(precision.device)
-    crops = load_crops(args, network.scale)
-    for n in trange(args.first, args.first + args.count, unit="crop"):
-        lr_path, hr_path = (args.out / kind / f"{n:06d}.png" for kind in ("LR", "HR"))
-        if not hr_path.exists():  # the last to be written
-            write_pair(network, crops[n][0], (lr_path, hr_path), precision)
+    config = load_config(PretrainConfig, args.config, args.overrides)
+    crops = load_crops(config, args.crop, network.scale, args.lr or ())
+    write_pairs(network, crops, args.out, range(args.first, args.first + args.count), precision)
 
 
 if __name__ == "__main__":

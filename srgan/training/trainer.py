@@ -12,6 +12,7 @@ from tqdm import tqdm
 from srgan.common import parallel
 from srgan.common.errors import UserError, describe, error_context, warn
 from srgan.common.images import hr_tensor, lr_tensor
+from srgan.common.version import code_version
 from srgan.data.fingerprint import Fingerprint
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, save_checkpoint
@@ -241,7 +242,9 @@ class Trainer:
         save_checkpoint(self._state(), self.folder.checkpoint)
 
     def _export(self, path: Path) -> None:
-        save_weights(self.stage.exported, path, run=self.config.name, iterations=self.iteration)
+        photographs = f"{self.dataset.fingerprint.count}, digest {self.dataset.fingerprint.digest}"
+        facts = {"run": self.config.name, "iterations": self.iteration, "photographs": photographs}
+        save_weights(self.stage.exported, path, code=code_version(), **facts)
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,295 @@
+"""Make a network anew: the steps of a recipe, one after the other, from nothing to the weights file.
+
+    python -m scripts.recipe recipes/srresnet_x4.yaml
+
+A recipe has `steps`, each under its own name; `run` says what it is, and the other keys are its settings:
+
+    photographs     fetch the photographs of datasets/photographs.tsv (scripts/photographs.py)
+    pretrain        a config as pretrain.py takes it
+    train           a config as train.py takes it
+    teacher_images  a network's images of crops, `LR` and `HR`, to train on (scripts/teacher_images.py)
+    mix             (1 - alpha) * pixels + alpha * gan, weight by weight (scripts/interpolate.py)
+
+What the steps that train or make crops have in common stands under `common`. `step:NAME` as a value is the folder of an
+earlier step, `step:NAME/HR` one inside it. Run again, the command skips what is finished and resumes what isn't. The
+last step's network becomes runs/RECIPE/RECIPE.safetensors, with the recipe, the code's version, the photographs'
+fingerprint and the number of iterations in its metadata.
+"""
+
+import argparse
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from scripts import photographs, teacher_images
+from srgan.common import parallel
+from srgan.common.errors import UserError, command, error_context
+from srgan.common.fields import number
+from srgan.common.files import whole_file
+from srgan.common.options import device_options
+from srgan.common.precision import Precision, select_device
+from srgan.networks.interpolate import mix
+from srgan.networks.tensors import read_tensor_file
+from srgan.networks.weights import find_weights, load_generator, load_network, save_weights
+from srgan.training.config import AdversarialConfig, PretrainConfig, parse
+from srgan.training.parsing import apply_override, build, differences, read_yaml, to_dict
+from srgan.training.stages import AdversarialStage, PretrainStage
+from srgan.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Fetch photographs."""
+
+    out: str = "datasets/photographs"
+    url: str = photographs.GITHUB
+    allow_missing: bool = False  # go on without those that can't be had
+
+
+@dataclass(frozen=True)
+class TeacherImages:
+    """Keep a network's images of many crops."""
+
+    weights: str
+    count: int = number(10_000, low=1)
+    crop: int = number(72, low=8)  # side of the LR crops
+    config: PretrainConfig = field(default_factory=partial(PretrainConfig, "teacher"))  # photographs and degradation
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Mix two networks of one size."""
+
+    pixels: str
+    gan: str
+    alpha: float = number(0.5, low=0, high=1)
+
+
+Step = Photographs | TeacherImages | Mix | PretrainConfig
+STAGES = {"pretrain": (PretrainConfig, PretrainStage), "train": (AdversarialConfig, AdversarialStage)}
+KINDS = ("photographs", "pretrain", "train", "teacher_images", "mix")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe whose steps have been checked."""
+
+    name: str
+    text: str  # as YAML, overrides applied
+    steps: dict[str, Step]
+
+
+def load_recipe(path: Path, folder: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        folder: where its steps will be, each in a folder of its own.
+        overrides: such as `common.data.workers=8` or `steps.begin.optimizer.iterations=100`.
+
+    Raises:
+        UserError: a mistake, with the file, the step and the key; or weights that no step makes and that aren't there.
+    """
+    with error_context(str(path)):
+        tree = read_yaml(path)
+        for override in overrides:
+            apply_override(override, tree)
+        common, steps = tree.get("common", {}), tree.get("steps")
+        if unknown := [key for key in tree if key not in ("common", "steps")]:
+            raise UserError(f"{unknown[0]}: unknown key; expected one of common, steps")
+        if not isinstance(common, dict) or not isinstance(steps, dict) or not steps:
+            raise UserError("expected `steps`, each under its name, and what they have in common under `common`")
+        checked: dict[str, Step] = {}
+        for name, settings in steps.items():
+            with error_context(f"steps.{name}"):
+                checked[name] = _step(name, settings, common, {step: folder / step for step in checked})
+        if not isinstance(checked[name], PretrainConfig | Mix):
+            raise UserError(f"steps.{name}: expected a network of the last step, one of pretrain, train and mix")
+    return Recipe(path.stem, yaml.safe_dump(tree, sort_keys=False), checked)
+
+
+def _step(name: object, settings: Any, common: dict[str, Any], earlier: Mapping[str, Path]) -> Step:
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name):
+        raise UserError("expected a name of letters, digits, _ and -")
+    if not isinstance(settings, dict) or settings.get("run") not in KINDS:
+        found = settings.get("run") if isinstance(settings, dict) else settings
+        raise UserError(f"run: expected one of {', '.join(KINDS)}, found {found!r}")
+    own = _resolved({key: value for key, value in settings.items() if key != "run"}, earlier)
+    kind, whole = settings["run"], _merged(_resolved(common, earlier), own) | {"name": name}
+    step: Step
+    sources: list[str] = []
+    if kind in STAGES:
+        step = parse(STAGES[kind][0], whole)
+        sources = [step.init, step.loss.teacher, step.loss.degraded_teacher]
+    elif kind == "teacher_images":
+        keys = {key: whole.pop(key) for key in ("weights", "count", "crop") if key in whole}
+        step = build(TeacherImages, keys | {"config": to_dict(parse(PretrainConfig, whole))})
+        sources = [step.weights]
+    elif kind == "mix":
+        step = build(Mix, own)
+        sources = [step.pixels, step.gan]
+    else:
+        step = build(Photographs, own)
+    for source in sources:
+        made = any(Path(source) == folder or folder in Path(source).parents for folder in earlier.values())
+        if source and not made and not find_weights(Path(source)).exists():
+            raise UserError(f"{source}: expected weights, found nothing")
+    return step
+
+
+def _resolved(value: Any, earlier: Mapping[str, Path]) -> Any:
+    """The value with the folder of the step in the place of `step:NAME`, in nested dicts and lists."""
+    if isinstance(value, dict):
+        return {key: _resolved(each, earlier) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_resolved(each, earlier) for each in value]
+    if not isinstance(value, str) or not value.startswith("step:"):
+        return value
+    name, slash, rest = value.removeprefix("step:").partition("/")
+    if name not in earlier:
+        raise UserError(f"{value}: expected an earlier step ({', '.join(earlier) or 'there is none'}), found {name}")
+    return f"{earlier[name]}{slash}{rest}"
+
+
+def _merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Nested dicts of both; where they differ the step's own value counts."""
+    both = common | own
+    for key in common.keys() & own.keys():
+        if isinstance(common[key], dict) and isinstance(own[key], dict):
+            both[key] = _merged(common[key], own[key])
+    return both
+
+
+class Run:
+    """Runs a recipe's steps.
+
+    Args:
+        folder: that of the recipe, with one folder a step.
+        device: where networks compute.
+        allow_config_change: go on although a step that has begun was another one then.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, device: torch.device, allow_config_change: bool) -> None:
+        self.recipe, self.folder, self.device = recipe, folder, device
+        self.allow_config_change = allow_config_change
+        self.released = folder / f"{recipe.name}.safetensors"
+
+    def __call__(self) -> int:
+        """Run the steps that aren't finished, and write the weights file.
+
+        Returns: the exit code: 0, or 128 + the signal that stopped a training.
+
+        Raises:
+            UserError: of any step; or a step would have to be made again that others were begun with.
+        """
+        if self.released.exists() and read_tensor_file(self.released).metadata.get("recipe") == self.recipe.text:
+            print(f"finished: {self.released}")
+            return 0
+        for name, step in self.recipe.steps.items():
+            print(f"step {name}")
+            with error_context(f"step {name}"):
+                code = self._run(name, step)
+            if code:
+                return code
+        parallel.from_main(self._release)
+        print(f"finished: {self.released}")
+        return 0
+
+    def _run(self, name: str, step: Step) -> int:
+        if isinstance(step, PretrainConfig):
+            return self._train(name, step)
+        if isinstance(step, Mix):
+            mixed = self.folder / name / "weights" / "last.safetensors"
+            parallel.from_main(lambda: mix(Path(step.pixels), Path(step.gan), step.alpha, mixed))
+        elif isinstance(step, TeacherImages):
+            parallel.from_main(lambda: self._teach(name, step))
+        else:
+            parallel.from_main(lambda: self._fetch(step))
+        return 0
+
+    def _train(self, name: str, config: PretrainConfig) -> int:
+        stage_type = next(stage for kind, stage in STAGES.values() if kind is type(config))
+        options = {"resume": True, "allow_config_change": self.allow_config_change}
+        trainer = Trainer(config, stage_type, self.device, self.folder, **options)
+        if trainer.iteration < config.optimizer.iterations:
+            self._check_later(name)
+        return trainer.run()
+
+    def _teach(self, name: str, step: TeacherImages) -> None:
+        out, made_as = self.folder / name, self.folder / name / "config.yaml"
+        changed = differences(read_yaml(made_as), to_dict(step)) if made_as.exists() else []
+        if changed and not self.allow_config_change:
+            raise UserError(f"{out} was made otherwise: {'; '.join(changed)}; delete it, or add --allow-config-change")
+        if len([*out.glob("HR/*.png")]) >= step.count:
+            return
+        self._check_later(name)
+        network = load_network(Path(step.weights)).for_inference().to(self.device)
+        with whole_file(made_as) as part:
+            part.write_text(yaml.safe_dump(to_dict(step), sort_keys=False), encoding="utf-8")
+        crops = teacher_images.load_crops(step.config, step.crop, network.scale)
+        precision = Precision(step.config.runtime.precision, self.device)
+        teacher_images.write_pairs(network, crops, out, range(step.count), precision)
+
+    def _fetch(self, step: Photographs) -> None:
+        wanted = photographs.select(photographs.read_table())
+        missing = photographs.fetch(wanted, Path(step.out), step.url)
+        if missing and not step.allow_missing:
+            raise UserError(
+                f"{missing} of {len(wanted)} photographs are missing, for the reasons above: try again, "
+                "or go on without them with allow_missing: true"
+            )
+
+    def _check_later(self, name: str) -> None:
+        """Refuse to make a step that others were begun with: they would go on with what is no longer there."""
+        _, *later = itertools.dropwhile(lambda item: item[0] != name, self.recipe.steps.items())
+        # A mixture is made anew each time.
+        if begun := [other for other, step in later if (self.folder / other).exists() and not isinstance(step, Mix)]:
+            raise UserError(
+                f"isn't finished, and {self.folder / begun[0]} was begun with what it was: delete that to make it again"
+            )
+
+    def _release(self) -> None:
+        *_, last = self.recipe.steps
+        trained = [name for name, step in self.recipe.steps.items() if isinstance(step, PretrainConfig)]
+        facts = [read_tensor_file(find_weights(self.folder / name)).metadata for name in trained]
+        save_weights(
+            load_generator(self.folder / last),
+            self.released,
+            recipe=self.recipe.text,
+            iterations=sum(int(each["iterations"]) for each in facts),
+            steps=", ".join(f"{name} {each['iterations']}" for name, each in zip(trained, facts, strict=True)),
+            **{
+                key: "; ".join(dict.fromkeys(each.get(key, "unknown") for each in facts))
+                for key in ("photographs", "code")
+            },
+        )
+
+
+@command
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[device_options()]
+    )
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file")
+    parser.add_argument("--resume", action="store_true", help="what a recipe does anyway; its trainings ask for it")
+    parser.add_argument("--allow-config-change", action="store_true", help="resume although the recipe has changed")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="its folder will be in this (default: runs)")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved steps and stop")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as steps.begin.optimizer.lr=2e-4")
+    args = parser.parse_intermixed_args()
+    folder = args.runs / args.recipe.stem
+    recipe = load_recipe(args.recipe, folder, args.overrides)
+    if args.dry_run:
+        print(yaml.safe_dump({name: to_dict(step) for name, step in recipe.steps.items()}, sort_keys=False), end="")
+        return 0
+    return Run(recipe, folder, select_device(args.device), args.allow_config_change)()
+
+
+if __name__ == "__main__":
+    main()
