@@ -96,7 +96,9 @@ def run(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_commands_are_found() -> None:
     programs = {command.removeprefix("-m ").split(" ")[0].removesuffix(".py") for command in COMMANDS}
-    modules = {f"scripts.{name}" for name in ("export", "interpolate", "download_div2k", "rating")}
+    modules = {
+        f"scripts.{name}" for name in ("export", "interpolate", "download_div2k", "photographs", "recipe", "rating")
+    }
     assert programs == {"demo", "app", "test", "pretrain", "train", "tools.benchmark"} | modules
     assert "test.py --weights weights/srresnet_x4.safetensors weights/srgan_x4.safetensors --data datasets/Set5 " in (
         " ".join(COMMANDS)
