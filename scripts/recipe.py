@@ -188,7 +188,7 @@ class Run:
         Raises:
             UserError: of any step; or a step would have to be made again that others were begun with.
         """
-        if self.released.exists() and read_tensor_file(self.released).metadata.get("recipe") == self.recipe.text:
+        if parallel.from_main(self._is_released):
             print(f"finished: {self.released}")
             return 0
         for name, step in self.recipe.steps.items():
@@ -201,14 +201,17 @@ class Run:
         print(f"finished: {self.released}")
         return 0
 
+    def _is_released(self) -> bool:
+        return self.released.exists() and read_tensor_file(self.released).metadata.get("recipe") == self.recipe.text
+
     def _run(self, name: str, step: Step) -> int:
         if isinstance(step, PretrainConfig):
             return self._train(name, step)
-        if isinstance(step, Mix):
+        if isinstance(step, TeacherImages):
+            self._teach(name, step)
+        elif isinstance(step, Mix):
             mixed = self.folder / name / "weights" / "last.safetensors"
             parallel.from_main(lambda: mix(Path(step.pixels), Path(step.gan), step.alpha, mixed))
-        elif isinstance(step, TeacherImages):
-            parallel.from_main(lambda: self._teach(name, step))
         else:
             parallel.from_main(lambda: self._fetch(step))
         return 0
@@ -218,23 +221,31 @@ class Run:
         options = {"resume": True, "allow_config_change": self.allow_config_change}
         trainer = Trainer(config, stage_type, self.device, self.folder, **options)
         if trainer.iteration < config.optimizer.iterations:
-            self._check_later(name)
+            parallel.from_main(lambda: self._check_later(name))
         return trainer.run()
 
     def _teach(self, name: str, step: TeacherImages) -> None:
+        """Each process makes its part of the images."""
+        if parallel.from_main(lambda: self._is_taught(name, step)):
+            return
+        network = load_network(Path(step.weights)).for_inference().to(self.device)
+        crops = teacher_images.load_crops(step.config, step.crop, network.scale)
+        precision = Precision(step.config.runtime.precision, self.device)
+        teacher_images.write_pairs(network, crops, self.folder / name, parallel.shard(range(step.count)), precision)
+        parallel.gather([name])  # wait for the others
+
+    def _is_taught(self, name: str, step: TeacherImages) -> bool:
+        """Whether all images are there; if not, what they will be is written down."""
         out, made_as = self.folder / name, self.folder / name / "config.yaml"
         changed = differences(read_yaml(made_as), to_dict(step)) if made_as.exists() else []
         if changed and not self.allow_config_change:
             raise UserError(f"{out} was made otherwise: {'; '.join(changed)}; delete it, or add --allow-config-change")
         if len([*out.glob("HR/*.png")]) >= step.count:
-            return
+            return True
         self._check_later(name)
-        network = load_network(Path(step.weights)).for_inference().to(self.device)
         with whole_file(made_as) as part:
             part.write_text(yaml.safe_dump(to_dict(step), sort_keys=False), encoding="utf-8")
-        crops = teacher_images.load_crops(step.config, step.crop, network.scale)
-        precision = Precision(step.config.runtime.precision, self.device)
-        teacher_images.write_pairs(network, crops, out, range(step.count), precision)
+        return False
 
     def _fetch(self, step: Photographs) -> None:
         wanted = photographs.select(photographs.read_table())

@@ -37,7 +37,7 @@ def load_crops(config: PretrainConfig, crop: int, scale: int, lr: Sequence[Path]
     return load_photographs(replace(config, data=replace(config.data, crop=side * scale)))
 
 
-def write_pairs(network: Network, crops: CropDataset, out: Path, numbers: range, precision: Precision) -> None:
+def write_pairs(network: Network, crops: CropDataset, out: Path, numbers: Sequence[int], precision: Precision) -> None:
     """Write the pairs of these numbers into `out/LR` and `out/HR`, but for those that are there."""
     for n in tqdm(numbers, unit="crop"):
         lr_path, hr_path = (out / kind / f"{n:06d}.png" for kind in ("LR", "HR"))
