@@ -17,6 +17,7 @@ fingerprint and the number of iterations in its metadata.
 """
 
 import argparse
+import hashlib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -84,6 +85,7 @@ class Recipe:
     name: str
     text: str  # as YAML, overrides applied
     steps: dict[str, Step]
+    sources: dict[str, str]  # SHA-256 of the weights that no step makes, by their paths
 
 
 def load_recipe(path: Path, folder: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -106,12 +108,14 @@ def load_recipe(path: Path, folder: Path, overrides: Sequence[str] = ()) -> Reci
         if not isinstance(common, dict) or not isinstance(steps, dict) or not steps:
             raise UserError("expected `steps`, each under its name, and what they have in common under `common`")
         checked: dict[str, Step] = {}
+        sources: dict[str, str] = {}
         for name, settings in steps.items():
             with error_context(f"steps.{name}"):
                 checked[name] = _step(name, settings, common, {step: folder / step for step in checked})
+                sources |= _digests(checked[name], folder)
         if not isinstance(checked[name], PretrainConfig | Mix):
             raise UserError(f"steps.{name}: expected a network of the last step, one of pretrain, train and mix")
-    return Recipe(path.stem, yaml.safe_dump(tree, sort_keys=False), checked)
+    return Recipe(path.stem, yaml.safe_dump(tree, sort_keys=False), checked, sources)
 
 
 def _step(name: object, settings: Any, common: dict[str, Any], earlier: Mapping[str, Path]) -> Step:
@@ -122,25 +126,28 @@ def _step(name: object, settings: Any, common: dict[str, Any], earlier: Mapping[
         raise UserError(f"run: expected one of {', '.join(KINDS)}, found {found!r}")
     own = _resolved({key: value for key, value in settings.items() if key != "run"}, earlier)
     kind, whole = settings["run"], _merged(_resolved(common, earlier), own) | {"name": name}
-    step: Step
-    sources: list[str] = []
     if kind in STAGES:
-        step = parse(STAGES[kind][0], whole)
-        sources = [step.init, step.loss.teacher, step.loss.degraded_teacher]
-    elif kind == "teacher_images":
+        return parse(STAGES[kind][0], whole)
+    if kind == "teacher_images":
         keys = {key: whole.pop(key) for key in ("weights", "count", "crop") if key in whole}
-        step = build(TeacherImages, keys | {"config": to_dict(parse(PretrainConfig, whole))})
-        sources = [step.weights]
-    elif kind == "mix":
-        step = build(Mix, own)
-        sources = [step.pixels, step.gan]
+        return build(TeacherImages, keys | {"config": to_dict(parse(PretrainConfig, whole))})
+    return build(Mix, own) if kind == "mix" else build(Photographs, own)
+
+
+def _digests(step: Step, folder: Path) -> dict[str, str]:
+    """SHA-256 of the weights that a step reads, but for those in the recipe's own folder."""
+    if isinstance(step, PretrainConfig):
+        names = [step.init, step.loss.teacher, step.loss.degraded_teacher]
     else:
-        step = build(Photographs, own)
-    for source in sources:
-        made = any(Path(source) == folder or folder in Path(source).parents for folder in earlier.values())
-        if source and not made and not find_weights(Path(source)).exists():
-            raise UserError(f"{source}: expected weights, found nothing")
-    return step
+        names = [getattr(step, key) for key in ("weights", "pixels", "gan") if hasattr(step, key)]
+    digests = {}
+    for name in names:
+        if name and folder not in Path(name).parents:
+            path = find_weights(Path(name))
+            if not path.exists():
+                raise UserError(f"{name}: expected weights, found nothing")
+            digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return digests
 
 
 def _resolved(value: Any, earlier: Mapping[str, Path]) -> Any:
@@ -188,6 +195,7 @@ class Run:
         Raises:
             UserError: of any step; or a step would have to be made again that others were begun with.
         """
+        parallel.from_main(self._check_sources)
         if parallel.from_main(self._is_released):
             print(f"finished: {self.released}")
             return 0
@@ -200,6 +208,20 @@ class Run:
         parallel.from_main(self._release)
         print(f"finished: {self.released}")
         return 0
+
+    def _check_sources(self) -> None:
+        """Refuse to go on with other weights, from outside, than the recipe was begun with."""
+        kept = self.folder / "sources.yaml"
+        before = read_yaml(kept) if kept.exists() else {}
+        changed = [name for name, digest in self.recipe.sources.items() if before.get(name, digest) != digest]
+        if changed and not self.allow_config_change:
+            raise UserError(
+                f"{self.folder} was begun with another {changed[0]}: delete it to make it again, "
+                "or add --allow-config-change"
+            )
+        if self.recipe.sources:
+            with whole_file(kept) as part:
+                part.write_text(yaml.safe_dump(before | self.recipe.sources), encoding="utf-8")
 
     def _is_released(self) -> bool:
         return self.released.exists() and read_tensor_file(self.released).metadata.get("recipe") == self.recipe.text
@@ -273,6 +295,7 @@ class Run:
             load_generator(self.folder / last),
             self.released,
             recipe=self.recipe.text,
+            sources="; ".join(f"{name} {digest}" for name, digest in self.recipe.sources.items()),
             iterations=sum(int(each["iterations"]) for each in facts),
             steps=", ".join(f"{name} {each['iterations']}" for name, each in zip(trained, facts, strict=True)),
             **{

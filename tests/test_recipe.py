@@ -1,5 +1,6 @@
 """Recipes: a tiny one from nothing to its weights file, interrupted anywhere; and the ones of the repository."""
 
+import hashlib
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from test_photographs import served as served
 from scripts import photographs as photographs_script
 from scripts.recipe import Run, load_recipe
 from srgan.common.errors import UserError
+from srgan.networks.architectures import build
 from srgan.networks.interpolate import mix
 from srgan.networks.tensors import read_tensor_file
-from srgan.networks.weights import find_weights
+from srgan.networks.weights import find_weights, save_weights
 from srgan.training.config import AdversarialConfig, PretrainConfig
 from srgan.training.stages import PretrainStage
 
@@ -158,6 +160,22 @@ def test_a_step_is_not_made_again_under_those_that_began_with_it(recipe: Path) -
         run(recipe, "steps.begin.optimizer.iterations=4", allow_config_change=True)
     with pytest.raises(UserError, match=r"step taught: isn't finished, and runs/tiny/gan was begun"):
         run(recipe, "steps.taught.count=4", allow_config_change=True)
+
+
+def test_other_weights_than_it_was_begun_with_are_refused(recipe: Path) -> None:
+    """Those that no step makes; they are in the metadata, too."""
+    teacher = Path("teacher.safetensors")
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_weights(build("SRResNet", blocks=1, channels=8), teacher)
+        override = f"steps.longer.loss.teacher={teacher}"
+        if not seed:
+            assert run(recipe, override) == 0
+            digest = hashlib.sha256(teacher.read_bytes()).hexdigest()
+            assert read_tensor_file(Path("runs/tiny/tiny.safetensors")).metadata["sources"] == f"{teacher} {digest}"
+    with pytest.raises(UserError, match=r"runs/tiny was begun with another teacher\.safetensors: delete it"):
+        run(recipe, override)
+    assert run(recipe, override, allow_config_change=True) == 0
 
 
 def test_missing_photographs_stop_it(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
