@@ -5,7 +5,7 @@ from importlib import import_module
 # What people import, and where it is. Nothing is loaded before it is asked for: PyTorch takes a second.
 _HOME = {
     "Upscaler": "srgan.upscaling.upscaler",
-    "Generator": "srgan.networks.generator",
+    "SRResNet": "srgan.networks.srresnet",
     "MSRResNet": "srgan.networks.msrresnet",
     "Discriminator": "srgan.networks.discriminator",
     "VGGFeatures": "srgan.networks.vgg",

@@ -20,7 +20,7 @@ from skimage import data
 from torch import Tensor
 
 from srgan.common.images import write_image
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.tensors import read_tensor_file
 from srgan.networks.weights import save_weights
 from srgan.training import runlog
@@ -59,7 +59,7 @@ def write_config(folder: Path, photographs: Path, script: str = "pretrain", **se
     if script == "train":
         weights = folder / "init.safetensors"
         torch.manual_seed(1)
-        save_weights(Generator(blocks=1, channels=8), weights)
+        save_weights(SRResNet(blocks=1, channels=8), weights)
         tree |= {"init": str(weights), "loss": {"content": "mse"}}
     for name, section in sections.items():
         tree[name] = tree.get(name, {}) | section

@@ -21,7 +21,7 @@ from skimage import data
 
 from srgan.application.app import AUTOMATIC, Cancelled, app, build_page, upscale_file
 from srgan.common.errors import UserError
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.upscaling.upscaler import Upscaler
 
 DESCRIPTION = 0x010E
@@ -29,7 +29,7 @@ DESCRIPTION = 0x010E
 
 @pytest.fixture
 def upscaler() -> Upscaler:
-    return Upscaler(Generator(blocks=1, channels=4).eval(), "cpu", tile=16)
+    return Upscaler(SRResNet(blocks=1, channels=4).eval(), "cpu", tile=16)
 
 
 @pytest.fixture(scope="module")

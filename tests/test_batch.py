@@ -15,14 +15,14 @@ from srgan.application import batch
 from srgan.application.jobs import InputFile, Job, find_inputs, plan
 from srgan.common.errors import UserError
 from srgan.data.resize import imresize
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.upscaling.upscaler import Upscaler
 
 
 @pytest.fixture(scope="module")
 def upscaler() -> Upscaler:
     torch.manual_seed(0)
-    return Upscaler(Generator(blocks=1, channels=8))
+    return Upscaler(SRResNet(blocks=1, channels=8))
 
 
 def frame_count(image: Any) -> int:

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import nn
 
 from srgan.networks.discriminator import Discriminator
-from srgan.networks.generator import Generator
 from srgan.networks.losses import PixelLoss
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import save_weights
 from srgan.training.config import AdversarialConfig, PretrainConfig, parse
 from srgan.training.stages import AdversarialStage, PretrainStage
@@ -36,7 +36,7 @@ def assert_same_weights(fast: nn.Module, plain: nn.Module, rate: float = 1e-4) -
 
 
 def test_plain_generator_is_the_generator() -> None:
-    fast, plain = Generator().eval(), plain_steps.PlainGenerator().eval()
+    fast, plain = SRResNet().eval(), plain_steps.PlainSRResNet().eval()
     plain.load_state_dict(fast.state_dict())
     lr = torch.rand(1, 3, 9, 8)
     with torch.inference_mode():
@@ -45,7 +45,7 @@ def test_plain_generator_is_the_generator() -> None:
 
 def test_plain_pretraining_is_the_stages_step(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     stage = PretrainStage(parse(PretrainConfig, {**SMALL, "runtime": {"precision": "fp32"}}), CPU)
-    plain = Generator(blocks=1, channels=8)
+    plain = SRResNet(blocks=1, channels=8)
     plain.load_state_dict(stage.generator.state_dict())
     step = plain_steps.plain_pretraining(plain, *batch)
     for _ in range(3):
@@ -55,10 +55,10 @@ def test_plain_pretraining_is_the_stages_step(batch: tuple[torch.Tensor, torch.T
 
 
 def test_plain_adversarial_is_the_stages_step(batch: tuple[torch.Tensor, torch.Tensor], tmp_path: Path) -> None:
-    save_weights(Generator(blocks=1, channels=8), tmp_path / "init.safetensors")
+    save_weights(SRResNet(blocks=1, channels=8), tmp_path / "init.safetensors")
     config = {**SMALL, "init": str(tmp_path / "init.safetensors"), "runtime": {"precision": "fp32"}}
     stage = AdversarialStage(parse(AdversarialConfig, config), CPU)
-    plain, discriminator = Generator(blocks=1, channels=8), Discriminator(32)
+    plain, discriminator = SRResNet(blocks=1, channels=8), Discriminator(32)
     plain.load_state_dict(stage.generator.state_dict())
     discriminator.load_state_dict(stage.discriminator.state_dict())
     step = plain_steps.plain_adversarial(plain, discriminator, PixelLoss(), *batch)

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from srgan.common.errors import UserError
 from srgan.common.files import remove_leftovers, whole_file
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.tensors import read_tensor_file
 from srgan.networks.weights import load_generator, save_weights
 from srgan.training.checkpoint import all_finite, load_checkpoint, previous, save_checkpoint
@@ -77,9 +77,9 @@ def test_full_disk_leaves_the_old_checkpoints_whole(tmp_path: Path, size: int) -
 
 def test_full_disk_leaves_the_old_weights_whole(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
-    save_weights(Generator(blocks=1, channels=8), path, iterations=1)
+    save_weights(SRResNet(blocks=1, channels=8), path, iterations=1)
     with full_disk(1000), pytest.raises(UserError, match=r"last\.safetensors: can't be written"):
-        save_weights(Generator(blocks=1, channels=8), path, iterations=2)
+        save_weights(SRResNet(blocks=1, channels=8), path, iterations=2)
     assert read_tensor_file(path).metadata["iterations"] == "1"
     assert names(tmp_path) == ["last.safetensors"]
 
@@ -183,8 +183,8 @@ def test_all_finite_waits_for_the_device_once() -> None:
 
 
 @pytest.fixture
-def generator() -> Generator:
-    return Generator(blocks=2, channels=8)
+def generator() -> SRResNet:
+    return SRResNet(blocks=2, channels=8)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -192,11 +192,11 @@ def same(a: nn.Module, b: nn.Module) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-def _wrapped(generator: Generator, path: Path, prefix: str) -> None:
+def _wrapped(generator: SRResNet, path: Path, prefix: str) -> None:
     torch.save({f"{prefix}{name}": tensor for name, tensor in generator.state_dict().items()}, path)
 
 
-WELCOME: dict[str, Callable[[Generator, Path], None]] = {
+WELCOME: dict[str, Callable[[SRResNet, Path], None]] = {
     "state dict": lambda g, path: torch.save(g.state_dict(), path),
     "from DistributedDataParallel": lambda g, path: _wrapped(g, path, "module."),
     "from torch.compile": lambda g, path: _wrapped(g, path, "_orig_mod."),
@@ -211,22 +211,22 @@ WELCOME: dict[str, Callable[[Generator, Path], None]] = {
 
 
 @pytest.mark.parametrize("save", WELCOME.values(), ids=WELCOME)
-def test_weights_that_load(tmp_path: Path, generator: Generator, save: Callable[[Generator, Path], None]) -> None:
+def test_weights_that_load(tmp_path: Path, generator: SRResNet, save: Callable[[SRResNet, Path], None]) -> None:
     save(generator, tmp_path / "weights.pt")
     assert same(load_generator(tmp_path / "weights.pt"), generator)
 
 
-def test_half_precision_is_widened(tmp_path: Path, generator: Generator) -> None:
+def test_half_precision_is_widened(tmp_path: Path, generator: SRResNet) -> None:
     generator.half()
     torch.save(generator.state_dict(), tmp_path / "weights.pt")
     assert same(load_generator(tmp_path / "weights.pt"), generator.float())
 
 
-def test_run_folder_gives_its_last_weights(tmp_path: Path, generator: Generator) -> None:
+def test_run_folder_gives_its_last_weights(tmp_path: Path, generator: SRResNet) -> None:
     with pytest.raises(UserError, match=r"a run folder with weights/last\.safetensors"):
         load_generator(tmp_path)
     (tmp_path / "checkpoints").mkdir()
-    other = Generator(blocks=1, channels=4)
+    other = SRResNet(blocks=1, channels=4)
     WELCOME["training checkpoint"](other, tmp_path / "checkpoints" / "last.pt")
     assert same(load_generator(tmp_path), other), "not validated yet: the checkpoint has them"
     save_weights(generator, tmp_path / "weights" / "last.safetensors")
@@ -286,7 +286,7 @@ WRONG: dict[str, tuple[Callable[[dict], Any], str]] = {
 
 @pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
 def test_wrong_weights_say_what_is_wrong(
-    tmp_path: Path, generator: Generator, change: Callable[[dict], Any], message: str
+    tmp_path: Path, generator: SRResNet, change: Callable[[dict], Any], message: str
 ) -> None:
     torch.save(change(dict(generator.state_dict())), tmp_path / "weights.pt")
     with pytest.raises(UserError, match=message) as error:
@@ -297,7 +297,7 @@ def test_wrong_weights_say_what_is_wrong(
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 @pytest.mark.parametrize("content", ["empty", "truncated", "text", "of the other format", "zeros"])
-def test_damaged_weights(tmp_path: Path, generator: Generator, suffix: str, content: str) -> None:
+def test_damaged_weights(tmp_path: Path, generator: SRResNet, suffix: str, content: str) -> None:
     path = tmp_path / f"weights{suffix}"
     torch.save(generator.state_dict(), tmp_path / "a.pt")
     safetensors.torch.save_file(generator.state_dict(), tmp_path / "a.safetensors")
@@ -326,7 +326,7 @@ def test_no_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "net."])
 def test_two_tensors_of_one_name_are_named(tmp_path: Path, prefix: str) -> None:
-    tensors = Generator(blocks=1, channels=4).state_dict()
+    tensors = SRResNet(blocks=1, channels=4).state_dict()
     tensors[f"{prefix}head.0.weight"] = torch.zeros_like(tensors["head.0.weight"])
     torch.save(tensors, tmp_path / "x.pt")
     with pytest.raises(UserError, match=rf"x\.pt: head\.0\.weight and {prefix}head\.0\.weight are two tensors of one"):

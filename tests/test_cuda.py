@@ -10,7 +10,7 @@ from torch import Tensor
 
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.data.resize import imresize
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.training.stages import AdversarialStage, PretrainStage
 from srgan.upscaling.upscaler import Upscaler
@@ -68,7 +68,7 @@ def test_a_step_never_waits_for_the_gpu(
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_both_devices_upscale_alike(astronaut: np.ndarray, precision: str) -> None:
     """Within one level of 255 in fp32; within two on the mean in the short formats."""
-    generator, image = Generator(), astronaut[:101, :77]
+    generator, image = SRResNet(), astronaut[:101, :77]
     expected = Upscaler(generator, "cpu", "fp32").upscale(image).astype(int)
     found = Upscaler(generator, "cuda", precision).upscale(image).astype(int)
     difference = np.abs(found - expected)

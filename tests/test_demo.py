@@ -10,7 +10,7 @@ from conftest import REPOSITORY
 from PIL import Image
 
 from srgan.application.commands import upscale
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import save_weights
 
 
@@ -18,7 +18,7 @@ from srgan.networks.weights import save_weights
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_weights(Generator(blocks=1, channels=8), path)
+    save_weights(SRResNet(blocks=1, channels=8), path)
     return path
 
 

@@ -26,14 +26,14 @@ from srgan.evaluation.evaluate import (
 )
 from srgan.evaluation.metrics import Protocol
 from srgan.evaluation.saved import SavedResults, parse_saved
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import save_weights
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
-    save_weights(Generator(blocks=1, channels=4), path)
+    save_weights(SRResNet(blocks=1, channels=4), path)
     return path
 
 
@@ -153,7 +153,7 @@ def test_bicubic_stands_beside_every_network(weights: Path) -> None:
 
 
 def test_the_scale_comes_from_the_weights(weights: Path, tmp_path: Path) -> None:
-    save_weights(Generator(scale=2, blocks=1, channels=4), tmp_path / "double.safetensors")
+    save_weights(SRResNet(scale=2, blocks=1, channels=4), tmp_path / "double.safetensors")
     assert load_methods([str(tmp_path / "double.safetensors")])[1] == 2
     assert load_methods(["bicubic"], scale=3)[1] == 3
     with pytest.raises(UserError, match="one scale at a time, not tiny x4, double x2"):
@@ -161,7 +161,7 @@ def test_the_scale_comes_from_the_weights(weights: Path, tmp_path: Path) -> None
 
 
 def test_interpolations_stand_between_their_networks(weights: Path, tmp_path: Path, astronaut: np.ndarray) -> None:
-    generator = Generator(blocks=1, channels=4)
+    generator = SRResNet(blocks=1, channels=4)
     save_weights(generator, tmp_path / "other.safetensors")
     methods, _ = load_methods([str(weights), str(tmp_path / "other.safetensors")], strengths=[0.0, 0.75])
     assert list(methods) == ["bicubic", "tiny", "other-0", "other-0.75", "other"]
@@ -263,7 +263,7 @@ def test_a_dataset_is_never_named_as_the_chart_of_all(photographs: Path, tmp_pat
 def test_interpolations_take_no_others_name(tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.safetensors" for name in ("a", "b", "b-0.5")]
     for path in paths:
-        save_weights(Generator(blocks=1, channels=4), path)
+        save_weights(SRResNet(blocks=1, channels=4), path)
     for weights, strengths in ((paths, [0.5]), (paths[:2], [0.25, 0.2500000001])):
         with pytest.raises(UserError, match="interpolations need names of their own"):
             load_methods([str(path) for path in weights], strengths=strengths)

@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from srgan.common import errors
 from srgan.common.errors import UserError
 from srgan.common.output import unfailing_output
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import load_checkpoint
 from srgan.training.config import PretrainConfig, load_config
@@ -199,7 +199,7 @@ def test_missing_initial_weights(tmp_path: Path, photographs: Path) -> None:
     config = write_config(tmp_path, photographs, "train")
     with pytest.raises(UserError, match=r"init: .*found nothing at .*nowhere\.safetensors; run pretrain\.py first"):
         trainer(config, tmp_path, "init=nowhere.safetensors", script="train")
-    save_weights(Generator(blocks=2, channels=8), tmp_path / "init.safetensors")
+    save_weights(SRResNet(blocks=2, channels=8), tmp_path / "init.safetensors")
     with pytest.raises(UserError, match=r"has blocks 2, the config says generator\.blocks: 1"):
         trainer(config, tmp_path, script="train")
 

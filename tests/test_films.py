@@ -17,7 +17,7 @@ from srgan.application.jobs import Job, find_inputs, plan
 from srgan.application.metadata import MARK
 from srgan.common.errors import UserError
 from srgan.data.resize import imresize
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.upscaling.upscaler import Upscaler
 
 av = pytest.importorskip("av", reason="needs PyAV (requirements-dev.txt)")
@@ -267,7 +267,7 @@ def test_a_film_is_upscaled_if_it_is_named(tmp_path: Path, capsys: pytest.Captur
     film = write_film(tmp_path / "film.mp4")
     with pytest.raises(UserError, match=r"found 1 \.mp4 \(films have to be named\)"):
         find_inputs([str(tmp_path)])
-    upscaler = Upscaler(Generator(blocks=1, channels=4))
+    upscaler = Upscaler(SRResNet(blocks=1, channels=4))
     jobs = plan(find_inputs([str(film)]).files, tmp_path, 2, ".jpg")
     assert jobs == [Job(film, tmp_path / "film_x2.mp4")]
     assert run(lambda _: upscaler, jobs, 2, page=tmp_path / "compare.html") == 0

@@ -17,7 +17,7 @@ from srgan.common.errors import NotFiniteError, UserError
 from srgan.data.pairs import find_pairs
 from srgan.evaluation.evaluate import evaluate, mean_scores
 from srgan.networks.foreign import TanhNetwork
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.tensors import read_tensor_file
 from srgan.networks.weights import load_generator, load_network
 from srgan.upscaling.upscaler import Upscaler
@@ -258,7 +258,7 @@ def test_the_authors_own_file_scores_30_70_on_set5(published: Path, benchmarks: 
 
 @pytest.mark.parametrize("value", [1e30, -1e38])
 def test_a_tanh_hides_no_failure(value: float, astronaut: np.ndarray) -> None:
-    generator = Generator(blocks=1, channels=4).eval()
+    generator = SRResNet(blocks=1, channels=4).eval()
     generator.state_dict()["tail.bias"].fill_(value)
     network = TanhNetwork(generator, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     with pytest.raises(NotFiniteError, match="TanhNetwork: expected a picture"):

@@ -9,8 +9,8 @@ from conftest import randomised
 from small_runs import shell
 
 from srgan.common.errors import UserError
-from srgan.networks.generator import Generator
 from srgan.networks.interpolate import load_with_strength, mix
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.tensors import read_tensor_file
 from srgan.networks.weights import find_weights, load_generator, save_weights
 
@@ -18,13 +18,13 @@ from srgan.networks.weights import find_weights, load_generator, save_weights
 @pytest.fixture
 def pixels(tmp_path: Path) -> Path:
     path = tmp_path / "pixels.safetensors"
-    save_weights(randomised(Generator(blocks=1, channels=4)), path)
+    save_weights(randomised(SRResNet(blocks=1, channels=4)), path)
     return path
 
 
 def test_every_weight_is_the_weighted_mean(tmp_path: Path, pixels: Path) -> None:
     gan, mixed = tmp_path / "gan.safetensors", tmp_path / "mixed.safetensors"
-    save_weights(randomised(Generator(blocks=1, channels=4)), gan)
+    save_weights(randomised(SRResNet(blocks=1, channels=4)), gan)
     process = shell("scripts/interpolate", pixels, gan, "0.25", mixed)
     assert (process.wait(), process.stderr.read()) == (0, "")
     ours, theirs = (load_generator(path).state_dict() for path in (pixels, gan))
@@ -51,7 +51,7 @@ def test_every_weight_is_the_weighted_mean(tmp_path: Path, pixels: Path) -> None
 )
 def test_mistakes(tmp_path: Path, pixels: Path, alpha: float, channels: int, out: str, message: str) -> None:
     gan = tmp_path / "gan.safetensors"
-    save_weights(Generator(blocks=1, channels=channels), gan)
+    save_weights(SRResNet(blocks=1, channels=channels), gan)
     with pytest.raises(UserError, match=re.escape(message)):
         mix(pixels, gan, alpha, tmp_path / out)
     assert not (tmp_path / out).exists()
@@ -64,7 +64,7 @@ def test_neither_network_is_overwritten(pixels: Path) -> None:
 
 def test_strength_goes_from_srresnet_to_srgan(tmp_path: Path) -> None:
     for name in ("srresnet_x4", "srgan_x4"):
-        save_weights(randomised(Generator(blocks=1, channels=4)), tmp_path / f"{name}.safetensors")
+        save_weights(randomised(SRResNet(blocks=1, channels=4)), tmp_path / f"{name}.safetensors")
     pixels, gan = (load_generator(tmp_path / f"{name}_x4.safetensors").state_dict() for name in ("srresnet", "srgan"))
     weight = "body.0.conv1.weight"
     for strength, expected in ((0, pixels[weight]), (1, gan[weight]), (0.5, (pixels[weight] + gan[weight]) / 2)):
@@ -80,8 +80,8 @@ def test_released_weights_go_by_short_names(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("srgan.common.shipped.PACKAGE", tmp_path / "srgan")
     monkeypatch.chdir(tmp_path)
     for name in ("srgan", "srresnet"):
-        save_weights(Generator(blocks=1, channels=4), tmp_path / "weights" / f"{name}_x4.safetensors")
-    save_weights(Generator(scale=2, blocks=1, channels=4), tmp_path / "weights" / "srresnet_x2.safetensors")
+        save_weights(SRResNet(blocks=1, channels=4), tmp_path / "weights" / f"{name}_x4.safetensors")
+    save_weights(SRResNet(scale=2, blocks=1, channels=4), tmp_path / "weights" / "srresnet_x2.safetensors")
     (tmp_path / "srgan").mkdir()
     assert find_weights(Path("srresnet_x2")) == tmp_path / "weights" / "srresnet_x2.safetensors"
     for name in ("srgan", "srgan_x4"):
@@ -97,7 +97,7 @@ def test_nor_is_one_that_is_named_otherwise(tmp_path: Path, monkeypatch: pytest.
     run = tmp_path / "runs" / "gan" / "weights" / "last.safetensors"
     weights = [tmp_path / "weights" / f"{name}_x4.safetensors" for name in ("srgan", "srresnet")]
     for path in (run, *weights):
-        save_weights(randomised(Generator(blocks=1, channels=4)), path)
+        save_weights(randomised(SRResNet(blocks=1, channels=4)), path)
     before = {path: path.read_bytes() for path in (run, *weights)}
     files = {"srgan": weights[0], "srresnet_x4": weights[1], "srgan_x4": weights[0], str(run.parents[1]): run}
     for name, path in files.items():

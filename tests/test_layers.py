@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srgan.networks.generator import Generator
 from srgan.networks.layers import PReLU, before_shuffle, conv_bn
+from srgan.networks.srresnet import SRResNet
 
 
 def gradients(loss: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -68,7 +68,7 @@ def test_convolution_and_batch_norm_are_the_two_in_turn(training: bool) -> None:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_generator_is_that_of_its_plain_modules(scale: int) -> None:
     """One step's image and all gradients are those of the layers as the paper draws them."""
-    generator = Generator(scale, blocks=2, channels=8).double()
+    generator = SRResNet(scale, blocks=2, channels=8).double()
     nn.init.ones_(generator.body[-1].weight)
     lr = torch.rand(2, 3, 7, 6, dtype=torch.float64)
 

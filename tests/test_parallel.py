@@ -19,7 +19,7 @@ from two_processes import VARIANTS, five_steps
 from srgan.common import parallel
 from srgan.common.errors import UserError
 from srgan.data.fingerprint import Fingerprint, fingerprint
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import save_weights
 from srgan.training.batchnorm import SynchronisedBatchNorm2d
 from srgan.training.config import PretrainConfig, parse
@@ -37,7 +37,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
     """A folder with a config for each script and the weights after five steps of two processes."""
     folder = tmp_path_factory.mktemp("steps")
     torch.manual_seed(2)
-    save_weights(randomised(Generator(blocks=1, channels=8)), folder / "teacher.safetensors")
+    save_weights(randomised(SRResNet(blocks=1, channels=8)), folder / "teacher.safetensors")
     loss = {"teacher": str(folder / "teacher.safetensors"), "teacher_ensemble": True}
     for script in KINDS:
         optimizer = {"batch": 4, "lr": 1e-4}
@@ -187,7 +187,7 @@ def test_machines_with_other_photographs(run: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_scores_are_shared_out(photographs: Path, tmp_path: Path) -> None:
-    save_weights(Generator(blocks=1, channels=4), tmp_path / "tiny.safetensors")
+    save_weights(SRResNet(blocks=1, channels=4), tmp_path / "tiny.safetensors")
     tables = []
     for processes in (1, 2):
         out = tmp_path / str(processes)

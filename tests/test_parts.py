@@ -13,7 +13,7 @@ from skimage import data
 from srgan.application import parts
 from srgan.application.opinions import rating
 from srgan.common.images import read_rgb, write_image
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import save_weights
 from tools.beside import beside
 
@@ -50,7 +50,7 @@ def test_answers_are_counted_for_whose_picture_it_was(
     """A viewer who always keeps the network's picture, wherever it is: the sheets' halves tell which it was."""
     write_image(tmp_path / "photos" / "a.png", data.astronaut())
     write_image(tmp_path / "photos" / "b.png", data.coffee())
-    save_weights(Generator(blocks=1, channels=4), tmp_path / "net.safetensors")
+    save_weights(SRResNet(blocks=1, channels=4), tmp_path / "net.safetensors")
     out = tmp_path / "pairs"
     methods = "--methods", tmp_path / "net.safetensors", "bicubic"
     assert not run(
@@ -96,7 +96,7 @@ def test_columns_of_a_picture_are_the_networks(tmp_path: Path, monkeypatch: pyte
 
 def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(tmp_path / "small" / "a.png", data.astronaut()[:50, :50])
-    save_weights(Generator(blocks=1, channels=4), tmp_path / "net.safetensors")
+    save_weights(SRResNet(blocks=1, channels=4), tmp_path / "net.safetensors")
     make = "make", "--photographs", tmp_path / "small", "--out", tmp_path / "x", "--methods", "bicubic"
     assert run(monkeypatch, rating, *make, tmp_path / "net.safetensors") == 2
     assert "expected photographs of 144 x 108 pixels or more" in capsys.readouterr().err

@@ -16,8 +16,8 @@ from srgan.common.errors import UserError
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.common.precision import Precision, select_device
 from srgan.data.resize import imresize
-from srgan.networks.generator import Generator
 from srgan.networks.losses import VGGLoss
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.vgg import VGGFeatures
 
 
@@ -29,7 +29,7 @@ def test_gradients_of_a_vgg_loss(vgg19: Path, astronaut: np.ndarray, precision: 
     hr = astronaut[None, 96:144, 208:256]
     lr = imresize(hr[0], 1 / 4)[None]
     loss = VGGLoss(VGGFeatures("vgg22", str(vgg19)), factor=6e-7)
-    generator = Generator(blocks=1, channels=16)
+    generator = SRResNet(blocks=1, channels=16)
 
     def gradients(name: str) -> Tensor:
         generator.zero_grad()

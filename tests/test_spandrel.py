@@ -11,7 +11,7 @@ from torch import nn
 
 from srgan.common.errors import NotFiniteError, UserError
 from srgan.networks.foreign import SpandrelNetwork
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import load_generator, load_network
 from srgan.upscaling.upscaler import Upscaler
 
@@ -122,8 +122,8 @@ def test_without_spandrel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_own_weights_need_no_spandrel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "spandrel", None)
-    torch.save(Generator(blocks=1, channels=4).state_dict(), tmp_path / "x.pt")
-    assert type(load_network(tmp_path / "x.pt")) is Generator
+    torch.save(SRResNet(blocks=1, channels=4).state_dict(), tmp_path / "x.pt")
+    assert type(load_network(tmp_path / "x.pt")) is SRResNet
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from srgan.common.errors import UserError
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.data.resize import imresize
-from srgan.networks.generator import Generator
 from srgan.networks.losses import content_loss, pixel_sized_factor, spectrum_loss
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.vgg import VGGFeatures
 from srgan.networks.weights import load_generator, save_weights
 from srgan.training.config import AdversarialConfig, PretrainConfig, parse
@@ -31,7 +31,7 @@ def pretrain_stage(**sections: object) -> PretrainStage:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    save_weights(Generator(blocks=1, channels=8), tmp_path / "generator.safetensors")
+    save_weights(SRResNet(blocks=1, channels=8), tmp_path / "generator.safetensors")
     return tmp_path / "generator.safetensors"
 
 

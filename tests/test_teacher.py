@@ -11,7 +11,7 @@ from torch import nn
 from srgan.common import parallel
 from srgan.common.errors import UserError
 from srgan.data.resize import imresize
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import load_network, save_weights
 from srgan.training.config import AdversarialConfig, PretrainConfig, parse
 from srgan.training.stages import AdversarialStage, PretrainStage
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    generator = Generator(blocks=1, channels=8)
+    generator = SRResNet(blocks=1, channels=8)
     nn.init.ones_(generator.body[-1].weight)
     save_weights(generator.eval(), tmp_path / "teacher.safetensors")
     return tmp_path / "teacher.safetensors"
@@ -129,7 +129,7 @@ def test_another_teacher_has_the_crops_that_are_not_nearly_clean(weights: Path, 
     # A mean squared error of 10 ** -3.1 has a root of 0.02818.
     crops, originals = torch.cat([clean + 0.0277 * sign, clean + 0.0287 * sign]), hr.expand(2, -1, -1, -1)
     other = weights.with_name("other.safetensors")
-    save_weights(Generator(blocks=1, channels=8).eval(), other)
+    save_weights(SRResNet(blocks=1, channels=8).eval(), other)
     options: dict[str, Any] = {"teacher_ensemble": False}
     target = teacher(weights, "photo", degraded_teacher=str(other), **options).target(crops, originals, 0)
     torch.testing.assert_close(target[:1], teacher(weights, **options).target(clean, hr, 0))

@@ -12,13 +12,13 @@ from small_runs import write_config
 from scripts import teacher_images
 from srgan.common.images import lr_tensor, read_rgb, to_levels
 from srgan.data.pairs import match_pairs
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import load_generator, save_weights
 
 
 def test_pairs_are_the_networks_images(tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each HR file is what the teacher makes of its LR file, but for the border, beyond which the teacher saw more."""
-    save_weights(randomised(Generator(blocks=1, channels=8)), tmp_path / "teacher.safetensors")
+    save_weights(randomised(SRResNet(blocks=1, channels=8)), tmp_path / "teacher.safetensors")
     config = write_config(tmp_path, photographs)
     arguments = [
         "--config", config, "--weights", tmp_path / "teacher.safetensors", "--out", tmp_path / "taught", "--crop", 24,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from srgan.common.errors import UserError
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import load_generator
 from srgan.training.checkpoint import load_checkpoint
 
@@ -46,7 +46,7 @@ def deflated(state: object, path: Path) -> None:
 def of_shapes(**shape: int) -> Tensors:
     """A state dict of the right names and shapes whose every value is the same four bytes."""
     with torch.device("meta"):
-        own = Generator(**shape).state_dict()
+        own = SRResNet(**shape).state_dict()
     return {name: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for name, tensor in own.items()}
 
 
@@ -127,14 +127,14 @@ def refused(path: Path, message: str) -> None:
 
 @pytest.mark.parametrize(("spoil", "message"), HOSTILE.values(), ids=HOSTILE)
 def test_hostile_pickles(tmp_path: Path, spoil: Callable[[Tensors], object], message: str) -> None:
-    torch.save(spoil(Generator(blocks=2, channels=8).state_dict()), tmp_path / "weights.pt")
+    torch.save(spoil(SRResNet(blocks=2, channels=8).state_dict()), tmp_path / "weights.pt")
     refused(tmp_path / "weights.pt", message)
 
 
 @pytest.mark.parametrize("kind", DENSE)
 def test_hostile_safetensors(tmp_path: Path, kind: str) -> None:
     spoil, message = HOSTILE[kind]
-    tensors: Any = spoil(Generator(blocks=2, channels=8).state_dict())
+    tensors: Any = spoil(SRResNet(blocks=2, channels=8).state_dict())
     safetensors.torch.save_file(tensors, tmp_path / "weights.safetensors")
     refused(tmp_path / "weights.safetensors", message)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import save_weights
 
 
@@ -20,7 +20,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess:
 
 
 def test_weights_are_scored_beside_bicubic(photographs: Path, tmp_path: Path) -> None:
-    save_weights(Generator(blocks=1, channels=4), tmp_path / "tiny.safetensors")
+    save_weights(SRResNet(blocks=1, channels=4), tmp_path / "tiny.safetensors")
     out = tmp_path / "results"
     finished = run("--weights", tmp_path / "tiny.safetensors", "--data", photographs, "--out", out, "--crops", 1)
     assert finished.returncode == 0, finished.stderr
@@ -80,7 +80,7 @@ def test_a_notebooks_backend_draws_no_charts(photographs: Path, tmp_path: Path, 
 
 
 def test_weights_that_give_no_picture_are_one_line(photographs: Path, tmp_path: Path) -> None:
-    generator = Generator(blocks=1, channels=4)
+    generator = SRResNet(blocks=1, channels=4)
     generator.body[0].bn1.running_var.fill_(-1)
     save_weights(generator, tmp_path / "failed.safetensors")
     finished = run("--weights", tmp_path / "failed.safetensors", "--data", photographs, "--out", tmp_path / "out")

@@ -15,14 +15,14 @@ from srgan.application.pictures import Picture, write_picture
 from srgan.common.errors import NotFiniteError, UserError
 from srgan.common.images import lr_tensor
 from srgan.data.resize import imresize
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 from srgan.upscaling.upscaler import STRIP_BYTES, TILE, Upscaler, spans, spread_colours
 
 
-def random_generator(**shape: int) -> Generator:
+def random_generator(**shape: int) -> SRResNet:
     """A generator all of whose layers matter (a fresh one's body gives zero), with outputs within [-1, 1]."""
     torch.manual_seed(0)
-    generator = Generator(**shape).eval()
+    generator = SRResNet(**shape).eval()
     for name, parameter in generator.named_parameters():
         if "bn" in name or name.startswith("body"):
             torch.nn.init.normal_(parameter, std=0.1)
@@ -30,18 +30,18 @@ def random_generator(**shape: int) -> Generator:
 
 
 @pytest.fixture(scope="module")
-def generator() -> Generator:
+def generator() -> SRResNet:
     return random_generator(blocks=2, channels=8)
 
 
-def whole(generator: Generator, **options: Any) -> Upscaler:
+def whole(generator: SRResNet, **options: Any) -> Upscaler:
     """An Upscaler that takes any image in one piece."""
     return Upscaler(generator, tile=10**6, **options)
 
 
 def test_cudnn_stays_on() -> None:
     """`cudnn.flags` turns off what it is not told to leave on."""
-    upscaler, seen = Upscaler(Generator(blocks=1, channels=4), "cpu"), []
+    upscaler, seen = Upscaler(SRResNet(blocks=1, channels=4), "cpu"), []
     upscaler.generator.head.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.enabled))
     upscaler.upscale(np.zeros((8, 8, 3), np.uint8))
     assert seen == [True]
@@ -61,7 +61,7 @@ def test_spans_cover_an_axis_with_all_that_each_pixel_depends_on() -> None:
                 assert 0 < core.stop - core.start <= tile + (80 if length > 80 else length)
 
 
-def test_untiled_is_the_generator_itself(generator: Generator, astronaut: np.ndarray) -> None:
+def test_untiled_is_the_generator_itself(generator: SRResNet, astronaut: np.ndarray) -> None:
     lr = astronaut[:60, :71]
     with torch.inference_mode():
         sr = (
@@ -78,7 +78,7 @@ def test_untiled_is_the_generator_itself(generator: Generator, astronaut: np.nda
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_tiled_equals_untiled(generator: Generator, astronaut: np.ndarray, channels: int, dtype: type) -> None:
+def test_tiled_equals_untiled(generator: SRResNet, astronaut: np.ndarray, channels: int, dtype: type) -> None:
     rgba = np.dstack([astronaut, astronaut[::-1, :, 0]])[100:160, 200:281]
     image = rgba[..., -channels:].astype(dtype) * (257 if dtype is np.uint16 else 1)
     expected = whole(generator, precision="fp32").upscale(image)
@@ -94,21 +94,21 @@ def test_tiled_equals_untiled_at_full_depth(astronaut: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("strip_bytes", [1, 10**9])
-def test_strips_do_not_show(generator: Generator, astronaut: np.ndarray, strip_bytes: int) -> None:
+def test_strips_do_not_show(generator: SRResNet, astronaut: np.ndarray, strip_bytes: int) -> None:
     upscaler = Upscaler(generator, "cpu", precision="fp32")
     expected = upscaler.upscale(astronaut[100:160, 200:281])
     upscaler.strip_bytes = strip_bytes
     assert np.array_equal(upscaler.upscale(astronaut[100:160, 200:281]), expected)
 
 
-def test_tiles_and_strips_are_those_of_the_device(generator: Generator) -> None:
+def test_tiles_and_strips_are_those_of_the_device(generator: SRResNet) -> None:
     upscaler = Upscaler(generator, "cpu")
     assert (upscaler.tile, upscaler.strip_bytes) == (264, 30_000_000)
     assert TILE.keys() == STRIP_BYTES.keys() == {"cpu", "cuda", "mps"}
 
 
 @pytest.mark.usefixtures("any_format")
-def test_tiled_in_bf16_is_at_most_one_level_off(generator: Generator, astronaut: np.ndarray) -> None:
+def test_tiled_in_bf16_is_at_most_one_level_off(generator: SRResNet, astronaut: np.ndarray) -> None:
     image = astronaut[100:190, 200:311]
     tiled, untiled = Upscaler(generator, precision="bf16", tile=30), whole(generator, precision="bf16")
     assert np.abs(tiled.upscale(image).astype(int) - untiled.upscale(image)).max() <= 1
@@ -116,13 +116,13 @@ def test_tiled_in_bf16_is_at_most_one_level_off(generator: Generator, astronaut:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30, 3), (30, 1, 4), (5, 5, 1), (5, 6, 2)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_shapes_and_types_are_kept(generator: Generator, shape: tuple[int, ...], dtype: type) -> None:
+def test_shapes_and_types_are_kept(generator: SRResNet, shape: tuple[int, ...], dtype: type) -> None:
     sr = Upscaler(generator).upscale(np.zeros(shape, dtype))
     assert sr.shape == (4 * shape[0], 4 * shape[1], *shape[2:])
     assert sr.dtype == dtype
 
 
-def test_a_reversed_view_is_an_array_too(generator: Generator, astronaut: np.ndarray) -> None:
+def test_a_reversed_view_is_an_array_too(generator: SRResNet, astronaut: np.ndarray) -> None:
     """OpenCV's B, G, R by `image[..., ::-1]`."""
     upscaler, view = Upscaler(generator), astronaut[:30, 40:10:-1, ::-1]
     np.testing.assert_array_equal(upscaler.upscale(view), upscaler.upscale(view.copy()))
@@ -139,13 +139,13 @@ def test_a_reversed_view_is_an_array_too(generator: Generator, astronaut: np.nda
         (torch.zeros(4, 4, 3, dtype=torch.uint8), TypeError),
     ],
 )
-def test_other_images_are_refused(generator: Generator, image: Any, error: type[Exception]) -> None:
+def test_other_images_are_refused(generator: SRResNet, image: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="expected an image"):
         Upscaler(generator).upscale(image)
 
 
 @pytest.mark.usefixtures("any_format")
-def test_16_bits_have_values_that_8_bits_do_not(generator: Generator, astronaut: np.ndarray) -> None:
+def test_16_bits_have_values_that_8_bits_do_not(generator: SRResNet, astronaut: np.ndarray) -> None:
     image = astronaut[100:140, 200:240]
     deep = Upscaler(generator, precision="bf16").upscale(image.astype(np.uint16) * 257)
     shallow = Upscaler(generator, precision="fp32").upscale(image)
@@ -153,7 +153,7 @@ def test_16_bits_have_values_that_8_bits_do_not(generator: Generator, astronaut:
     assert np.abs(deep / 257 - shallow).max() < 0.51
 
 
-def test_alpha_is_bicubic_and_opaque_stays_opaque(generator: Generator, astronaut: np.ndarray) -> None:
+def test_alpha_is_bicubic_and_opaque_stays_opaque(generator: SRResNet, astronaut: np.ndarray) -> None:
     alpha = astronaut[100:130, 200:240, :1]
     image = np.concatenate([astronaut[100:130, 200:240], alpha], axis=2)
     inner = (slice(8, -8), slice(8, -8))
@@ -163,7 +163,7 @@ def test_alpha_is_bicubic_and_opaque_stays_opaque(generator: Generator, astronau
     assert Upscaler(generator, tile=16).upscale(image)[..., 3].min() == 255
 
 
-def test_hidden_colours_do_not_show(generator: Generator) -> None:
+def test_hidden_colours_do_not_show(generator: SRResNet) -> None:
     image = np.zeros((40, 40, 4), np.uint8)
     image[..., 1] = 255
     image[10:30, 10:30] = (200, 10, 10, 255)
@@ -184,7 +184,7 @@ def test_spread_colours_takes_the_nearest() -> None:
     assert spread_colours(np.zeros((2, 2, 4), np.uint8)).max() == 0
 
 
-def test_pillow_images_of_every_mode(generator: Generator) -> None:
+def test_pillow_images_of_every_mode(generator: SRResNet) -> None:
     upscaler = Upscaler(generator)
     rgb = Image.fromarray(data.chelsea()[100:120, 100:130])
     modes = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB", "I;16": "I;16"}
@@ -194,7 +194,7 @@ def test_pillow_images_of_every_mode(generator: Generator) -> None:
         assert (result.mode, result.size) == (expected, (120, 80)), mode
 
 
-def test_a_pillow_image_keeps_its_profile_and_is_turned_upright(generator: Generator, tmp_path: Path) -> None:
+def test_a_pillow_image_keeps_its_profile_and_is_turned_upright(generator: SRResNet, tmp_path: Path) -> None:
     image, exif = Image.new("RGB", (12, 8)), Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / "a.jpg", exif=exif, icc_profile=b"a profile")
@@ -207,7 +207,7 @@ def test_a_pillow_image_keeps_its_profile_and_is_turned_upright(generator: Gener
     assert "icc_profile" not in Upscaler(generator).upscale(image).info
 
 
-def test_a_pillow_image_of_16_bit_colour_comes_out_in_8(generator: Generator, tmp_path: Path) -> None:
+def test_a_pillow_image_of_16_bit_colour_comes_out_in_8(generator: SRResNet, tmp_path: Path) -> None:
     deep = data.chelsea()[100:120, 100:130].astype(np.uint16) * 257
     write_picture(tmp_path / "a.png", Picture([deep]))
     with Image.open(tmp_path / "a.png") as image:
@@ -215,7 +215,7 @@ def test_a_pillow_image_of_16_bit_colour_comes_out_in_8(generator: Generator, tm
     assert np.array_equal(np.asarray(result), Upscaler(generator).upscale(data.chelsea()[100:120, 100:130]))
 
 
-def test_progress_sees_every_tile(generator: Generator) -> None:
+def test_progress_sees_every_tile(generator: SRResNet) -> None:
     seen = []
     Upscaler(generator, tile=20).upscale(np.zeros((50, 60, 3), np.uint8), lambda tiles: seen.extend(tiles) or tiles)
     assert len(seen) == len(spans(50, 20, 12, 3)) * len(spans(60, 20, 12, 3)) > 1
@@ -225,18 +225,18 @@ def test_progress_sees_every_tile(generator: Generator) -> None:
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
 def test_out_of_memory_halves_the_tile(
-    generator: Generator, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch, error: Exception
+    generator: SRResNet, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    image, sizes, features = astronaut[:90, :90], [], Generator.features
+    image, sizes, features = astronaut[:90, :90], [], SRResNet.features
     expected = whole(generator, precision="fp32").upscale(image)
 
-    def limited(self: Generator, lr: torch.Tensor) -> torch.Tensor:
+    def limited(self: SRResNet, lr: torch.Tensor) -> torch.Tensor:
         sizes.append(lr.shape[-1])
         if lr.shape[-1] > 70:
             raise error
         return features(self, lr)
 
-    monkeypatch.setattr(Generator, "features", limited)
+    monkeypatch.setattr(SRResNet, "features", limited)
     upscaler = Upscaler(generator, precision="fp32", tile=100)
     assert np.array_equal(upscaler.upscale(image), expected)
     assert sizes[0] > 70 >= sizes[-1]
@@ -245,31 +245,31 @@ def test_out_of_memory_halves_the_tile(
     assert sum(size > 70 for size in sizes) == failures, "the smaller tile is kept for the next image"
 
 
-def test_no_memory_at_all_is_a_user_error(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_memory_at_all_is_a_user_error(generator: SRResNet, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(Generator, "features", fail)
+    monkeypatch.setattr(SRResNet, "features", fail)
     with pytest.raises(UserError, match="no memory for a tile of 16 pixels"):
         Upscaler(generator).upscale(np.zeros((200, 200, 3), np.uint8))
 
 
-def test_other_errors_are_not_taken_for_memory(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_are_not_taken_for_memory(generator: SRResNet, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(Generator, "features", fail)
+    monkeypatch.setattr(SRResNet, "features", fail)
     with pytest.raises(RuntimeError, match="mat1"):
         Upscaler(generator).upscale(np.zeros((8, 8, 3), np.uint8))
 
 
 @pytest.mark.parametrize("tile", [0, -3])
-def test_a_tile_has_pixels(generator: Generator, tile: int) -> None:
+def test_a_tile_has_pixels(generator: SRResNet, tile: int) -> None:
     with pytest.raises(UserError, match="tile of at least 1 pixel"):
         Upscaler(generator, tile=tile)
 
 
-def test_another_number_format(generator: Generator) -> None:
+def test_another_number_format(generator: SRResNet) -> None:
     with pytest.raises(UserError, match="expected auto, fp32, bf16, fp16, found 'float16'"):
         Upscaler(generator, precision="float16")
 
@@ -285,7 +285,7 @@ def test_colours_hold(benchmarks: Path) -> None:
         assert np.abs(difference).max() <= 1, f"{path.name}: {difference}"
 
 
-def spoilt(name: str, value: float, **shape: int) -> Generator:
+def spoilt(name: str, value: float, **shape: int) -> SRResNet:
     generator = random_generator(blocks=2, channels=8, **shape)
     with torch.no_grad():
         generator.state_dict()[name].fill_(value)

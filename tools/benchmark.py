@@ -46,7 +46,7 @@ from srgan.networks.losses import content_loss
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.training.stages import AdversarialStage, PretrainStage
 from srgan.upscaling.upscaler import Upscaler
-from tools.plain_steps import PlainGenerator, plain_adversarial, plain_pretraining
+from tools.plain_steps import PlainSRResNet, plain_adversarial, plain_pretraining
 from tools.timing import describe_machine, matrix_rate, medians, operations, short_name
 
 REPOSITORY = Path(__file__).parents[1]
@@ -96,8 +96,8 @@ def training(device: torch.device, rounds: int, batch: int, compiled: bool) -> R
     lr, hr = random_crops(batch, device)
     vgg54 = content_loss("vgg54", "random", 0.006).to(device)
     plain_steps = {
-        "SRResNet-MSE": plain_pretraining(PlainGenerator().to(device), lr, hr),
-        "SRGAN-VGG54": plain_adversarial(PlainGenerator().to(device), Discriminator().to(device), vgg54, lr, hr),
+        "SRResNet-MSE": plain_pretraining(PlainSRResNet().to(device), lr, hr),
+        "SRGAN-VGG54": plain_adversarial(PlainSRResNet().to(device), Discriminator().to(device), vgg54, lr, hr),
     }
     dtype = fastest_format(device)
     rate, rows, fastest = matrix_rate(dtype, device), [], {}
@@ -163,7 +163,7 @@ def profile(device: torch.device, batch: int, steps: int = 20) -> Rows:
 
 def inference(device: torch.device, rounds: int) -> Rows:
     """The Upscaler, from 8-bit image to 8-bit image, against the forward pass of the network alone."""
-    plain = PlainGenerator().to(device).eval()
+    plain = PlainSRResNet().to(device).eval()
     dtype = fastest_format(device)
     rates = {name: matrix_rate(kind, device) for name, kind in {"fp32": torch.float32, "fast": dtype}.items()}
     fast = short_name(dtype)

@@ -9,10 +9,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import mse_loss
 
 from srgan.networks.discriminator import Discriminator
-from srgan.networks.generator import Generator
+from srgan.networks.srresnet import SRResNet
 
 
-class PlainGenerator(Generator):
+class PlainSRResNet(SRResNet):
     """SRResNet layer by layer as the paper draws it, with PyTorch's own PReLU."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class PlainGenerator(Generator):
         return self.tail(self.upsample(features))
 
 
-def plain_pretraining(generator: Generator, lr: Tensor, hr: Tensor, rate: float = 1e-4) -> Callable[[], object]:
+def plain_pretraining(generator: SRResNet, lr: Tensor, hr: Tensor, rate: float = 1e-4) -> Callable[[], object]:
     """SRResNet's step, written plainly; images as `PretrainStage.step` takes them."""
     optimizer = torch.optim.Adam(generator.parameters(), rate)
 
@@ -38,7 +38,7 @@ def plain_pretraining(generator: Generator, lr: Tensor, hr: Tensor, rate: float 
 
 
 def plain_adversarial(
-    generator: Generator, discriminator: Discriminator, content: nn.Module, lr: Tensor, hr: Tensor, rate: float = 1e-4
+    generator: SRResNet, discriminator: Discriminator, content: nn.Module, lr: Tensor, hr: Tensor, rate: float = 1e-4
 ) -> Callable[[], object]:
     """SRGAN's step, written plainly."""
     optimizer = torch.optim.Adam(generator.parameters(), rate)

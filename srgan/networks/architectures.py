@@ -1,13 +1,13 @@
 """The list of architectures."""
 
-from srgan.networks.generator import Generator
 from srgan.networks.msrresnet import MSRResNet
 from srgan.networks.network import TrainableNetwork
+from srgan.networks.srresnet import SRResNet
 
 # By their names in configs (`generator.architecture`) and weights files. To add one, write its class in its own file
 # and list it here; tests/test_architectures.py runs over all of them.
 ARCHITECTURES: dict[str, type[TrainableNetwork]] = {
-    "SRResNet": Generator,
+    "SRResNet": SRResNet,
     "MSRResNet": MSRResNet,
 }
 

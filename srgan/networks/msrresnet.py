@@ -1,15 +1,14 @@
 """MSRResNet: SRResNet without batch norm, the baseline of later work (ESRGAN, Wang et al. 2018; BasicSR)."""
 
 import copy
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srgan.networks.generator import icnr_, shuffle_factors, upsample_radius
 from srgan.networks.layers import FusedBlock, FusedConv
-from srgan.networks.network import TrainableNetwork
+from srgan.networks.network import Network, TrainableNetwork
+from srgan.networks.srresnet import icnr_, shuffle_factors, upsample_radius
 
 SLOPE = 0.1  # of the leaky ReLUs outside the residual blocks
 
@@ -40,11 +39,6 @@ class MSRResNet(TrainableNetwork):
     Raises:
         ValueError: a number that is none of these.
     """
-
-    head: Any  # the layers: a copy for inference has others
-    body: Any
-    upsample: Any
-    tail: Any
 
     def __init__(self, scale: int = 4, blocks: int = 16, channels: int = 64) -> None:
         super().__init__()
@@ -80,37 +74,41 @@ class MSRResNet(TrainableNetwork):
             block.conv2.weight *= 0.1
         self.tail[-1].weight *= 0.1
 
-    def forward(self, lr: Tensor) -> Tensor:
-        return self._enlarge(self._extract(lr), lr)
-
     def features(self, lr: Tensor) -> Tensor:
         """The LR part, with the image appended: N x 3 x H x W -> N x (C+3) x H x W."""
-        return torch.cat([self._extract(lr), lr], dim=1)
+        return torch.cat([self.body(self.head(lr)), lr], dim=1)
 
     def reconstruct(self, features: Tensor) -> Tensor:
         """The rest: N x (C+3) x H x W -> N x 3 x sH x sW."""
-        return self._enlarge(features[:, :-3], features[:, -3:])
-
-    def _extract(self, lr: Tensor) -> Tensor:
-        return self.body(self.head(lr))
-
-    def _enlarge(self, x: Tensor, lr: Tensor) -> Tensor:
-        base = F.interpolate(lr, scale_factor=self.scale, mode="bilinear")
-        return self.tail(self.upsample(x)) + (2 * base - 1)
-
-    @property
-    def arguments(self) -> dict[str, int]:
-        """Of the constructor: they rebuild the network."""
-        return {"scale": self.scale, "blocks": self.blocks, "channels": self.channels}
+        return self.tail(self.upsample(features[:, :-3])) + enlarged(features[:, -3:], self.scale)
 
     @torch.no_grad()
-    def for_inference(self) -> "MSRResNet":
+    def for_inference(self) -> Network:
         """A fused copy in eval mode: the same function, faster, not trainable."""
-        copied = copy.deepcopy(self).eval()
-        copied.head = FusedConv(copied.head[0], SLOPE)
-        copied.body = nn.Sequential(*(FusedBlock(FusedConv(b.conv1, 0.0), FusedConv(b.conv2)) for b in copied.body))
+        return FusedMSRResNet(copy.deepcopy(self)).eval().to(memory_format=torch.channels_last)
+
+
+class FusedMSRResNet(Network):
+    """MSRResNet with fused layers, made from those of a trained one, which it takes over."""
+
+    def __init__(self, trained: MSRResNet) -> None:
+        super().__init__()
+        self.scale = trained.scale
+        self.receptive_radius, self.upsample_radius = trained.receptive_radius, trained.upsample_radius
+        self.head = FusedConv(trained.head[0], SLOPE)
+        self.body = nn.Sequential(*(FusedBlock(FusedConv(b.conv1, 0.0), FusedConv(b.conv2)) for b in trained.body))
         # Pixel shuffle and leaky ReLU commute.
-        fused = [FusedConv(layer, SLOPE) if isinstance(layer, nn.Conv2d) else layer for layer in copied.upsample]
-        copied.upsample = nn.Sequential(*(layer for layer in fused if not isinstance(layer, nn.LeakyReLU)))
-        copied.tail = nn.Sequential(FusedConv(copied.tail[0], SLOPE), copied.tail[2])
-        return copied.to(memory_format=torch.channels_last)
+        fused = [FusedConv(layer, SLOPE) if isinstance(layer, nn.Conv2d) else layer for layer in trained.upsample]
+        self.upsample = nn.Sequential(*(layer for layer in fused if not isinstance(layer, nn.LeakyReLU)))
+        self.tail = nn.Sequential(FusedConv(trained.tail[0], SLOPE), trained.tail[2])
+
+    def features(self, lr: Tensor) -> Tensor:
+        return torch.cat([self.body(self.head(lr)), lr], dim=1)
+
+    def reconstruct(self, features: Tensor) -> Tensor:
+        return self.tail(self.upsample(features[:, :-3])) + enlarged(features[:, -3:], self.scale)
+
+
+def enlarged(lr: Tensor, scale: int) -> Tensor:
+    """The bilinear enlargement, from [0, 1] to [-1, 1]."""
+    return 2 * F.interpolate(lr, scale_factor=scale, mode="bilinear") - 1

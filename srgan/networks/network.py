@@ -1,5 +1,8 @@
 """The interface of generators, which is all the rest of the package knows of them."""
 
+import inspect
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -36,12 +39,12 @@ class Network(nn.Module):
 
 
 class TrainableNetwork(Network):
-    """A network that can also be trained and saved."""
+    """A network that can also be trained and saved; it keeps its constructor's arguments under their names."""
 
     @property
-    def arguments(self) -> dict[str, int]:
-        """Of the constructor: they rebuild the network."""
-        raise NotImplementedError
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, which rebuild the network."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
 
 # What an output, nominally in [-1, 1], can't reach but by the weights of a training that failed.

@@ -9,15 +9,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from srgan.networks.generator import Generator
 from srgan.networks.layers import PReLU
 from srgan.networks.msrresnet import MSRResNet
+from srgan.networks.srresnet import SRResNet
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PLAIN = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
-class PReLUGenerator(Generator):
+class PReLUSRResNet(SRResNet):
     """SRResNet whose body ends with a PReLU in place of a batch norm."""
 
     def __init__(self, scale: int, blocks: int, channels: int) -> None:
@@ -29,7 +29,7 @@ class Published(NamedTuple):
     """How another project's generator maps to a network of this one."""
 
     project: str
-    network: type[Generator | MSRResNet]
+    network: type[SRResNet | MSRResNet]
     mark: str  # a tensor name that only this project has
     names: dict[str, str]  # regular expression -> name here; {conv} and {bn}: the indices after the last block
     last: str | None = None  # the last convolution, if its output y is in [0, 1]: it becomes 2y - shift
@@ -41,7 +41,7 @@ class Published(NamedTuple):
 # netG: (tanh + 1) / 2.
 LEFTTHOMAS = Published(
     "leftthomas/SRGAN",
-    Generator,
+    SRResNet,
     "block7.1.bias",
     {
         r"block1\.": "head.",
@@ -63,7 +63,7 @@ PUBLISHED = [
     # SRResNet_x4, SRGAN_x4: convolutions before a batch norm have no bias; the output is clamped to [0, 1].
     Published(
         "Lornatang/SRGAN-PyTorch",
-        Generator,
+        SRResNet,
         "trunk.0.rcb.0.weight",
         {
             r"conv(?:_block)?1\.": "head.",
@@ -81,11 +81,11 @@ PUBLISHED = [
     ),
     LEFTTHOMAS,
     # As the author released it in January 2018: block7 is a convolution and a PReLU.
-    LEFTTHOMAS._replace(network=PReLUGenerator, mark="block8.0.conv.weight"),
+    LEFTTHOMAS._replace(network=PReLUSRResNet, mark="block8.0.conv.weight"),
     # SRResNet, and SRGAN's generator, which wraps one as `net`: LR normalised with ImageNet's mean and deviation, tanh.
     Published(
         "sgrvinod/a-PyTorch-Tutorial-to-Super-Resolution",
-        Generator,
+        SRResNet,
         "residual_blocks.0.conv_block1.conv_block.0.weight",
         {
             r"conv_block1\.conv_block\.": "head.",

@@ -14,10 +14,10 @@ from srgan.common.files import whole_file
 from srgan.common.shipped import shipped
 from srgan.networks.architectures import ARCHITECTURES, describe_network
 from srgan.networks.foreign import OVERLAP, TanhNetwork, load_with_spandrel
-from srgan.networks.generator import Generator
 from srgan.networks.network import Network, TrainableNetwork
 from srgan.networks.published import convert, recognise
 from srgan.networks.released import released_weights
+from srgan.networks.srresnet import SRResNet
 from srgan.networks.tensors import read_tensor_file
 
 
@@ -83,7 +83,7 @@ def load_network(path: Path, overlap: int = OVERLAP) -> Network:
         return TanhNetwork(network, *published.normalisation) if published.tanh else network
     if "head.0.weight" in tensors:
         with error_context(str(path)):
-            return _load("an SRResNet of this project", tensors, Generator, _guess_arguments(tensors))
+            return _load("an SRResNet of this project", tensors, SRResNet, _guess_arguments(tensors))
     return load_with_spandrel(path, tensors, overlap)
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from srgan.networks.layers import FusedBlock, FusedConv, PReLU, before_shuffle, conv_bn
-from srgan.networks.network import TrainableNetwork
+from srgan.networks.network import Network, TrainableNetwork
 
 
 class ResidualBlock(nn.Module):
@@ -42,7 +41,7 @@ class Upsample(nn.Sequential):
         super().__init__(conv, nn.PixelShuffle(factor), PReLU())
 
 
-class Generator(TrainableNetwork):
+class SRResNet(TrainableNetwork):
     """SRResNet: in N x 3 x H x W, RGB in [0, 1], any H and W; out N x 3 x scale*H x scale*W, nominally [-1, 1].
 
     Args:
@@ -53,11 +52,6 @@ class Generator(TrainableNetwork):
     Raises:
         ValueError: a number that is none of these.
     """
-
-    head: Any  # the layers: a copy for inference has others
-    body: Any
-    upsample: Any
-    tail: Any
 
     def __init__(self, scale: int = 4, blocks: int = 16, channels: int = 64) -> None:
         super().__init__()
@@ -93,42 +87,40 @@ class Generator(TrainableNetwork):
         weight, bias = before_shuffle(self.tail.weight, self.tail.bias, shuffle.upscale_factor)
         return shuffle(F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2))
 
-    @property
-    def arguments(self) -> dict[str, int]:
-        """Of the constructor: they rebuild the network."""
-        return {"scale": self.scale, "blocks": self.blocks, "channels": self.channels}
-
     @torch.no_grad()
-    def for_inference(self) -> "Generator":
+    def for_inference(self) -> Network:
         """A fused copy in eval mode: the same function in a third of the time, not trainable.
 
         Batch norms are folded into the convolutions before them; PReLUs, of one slope each, become leaky ReLUs.
         """
-        return FusedGenerator(copy.deepcopy(self).eval()).to(memory_format=torch.channels_last)
+        return FusedSRResNet(copy.deepcopy(self).eval()).eval().to(memory_format=torch.channels_last)
 
 
-class FusedGenerator(Generator):
-    """A generator with fused layers, made from the layers of a trained one, which it takes over."""
+class FusedSRResNet(Network):
+    """SRResNet with fused layers, made from those of a trained one in eval mode, which it takes over."""
 
-    def __init__(self, generator: Generator) -> None:
-        nn.Module.__init__(self)
-        self.scale, self.factors = generator.scale, generator.factors
-        self.blocks, self.channels = generator.blocks, generator.channels
-        self.receptive_radius, self.upsample_radius = generator.receptive_radius, generator.upsample_radius
-        conv, prelu = generator.head
+    def __init__(self, trained: SRResNet) -> None:
+        super().__init__()
+        self.scale = trained.scale
+        self.receptive_radius, self.upsample_radius = trained.receptive_radius, trained.upsample_radius
+        conv, prelu = trained.head
         self.head = FusedConv(conv, prelu.weight.item())
-        *blocks, conv, last = generator.body
+        *blocks, conv, last = trained.body
         end = FusedConv(conv, last.weight.item()) if isinstance(last, PReLU) else fuse_conv_bn_eval(conv, last)
         self.body = nn.Sequential(*map(fused, blocks), end)
-        upsample = []
-        for conv, shuffle, prelu in generator.upsample:
+        upsample: list[nn.Module] = []
+        for conv, shuffle, prelu in trained.upsample:
             upsample += [FusedConv(conv, prelu.weight.item()), shuffle]
         shuffle = upsample.pop()
         self.upsample = nn.Sequential(*upsample)
-        weight, bias = before_shuffle(generator.tail.weight, generator.tail.bias, shuffle.upscale_factor)
+        weight, bias = before_shuffle(trained.tail.weight, trained.tail.bias, shuffle.upscale_factor)
         tail = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], padding=weight.shape[2] // 2)
         tail.load_state_dict({"weight": weight, "bias": bias})
         self.tail = nn.Sequential(tail, shuffle)
+
+    def features(self, lr: Tensor) -> Tensor:
+        x = self.head(lr)
+        return x + self.body(x)
 
     def reconstruct(self, features: Tensor) -> Tensor:
         return self.tail(self.upsample(features))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from srgan.networks.generator import Generator, icnr_
+from srgan.networks.srresnet import SRResNet, icnr_
 
 
 def test_parameters_of_the_papers_generator() -> None:
@@ -14,11 +14,11 @@ def test_parameters_of_the_papers_generator() -> None:
     body = 16 * (2 * (conv + norm) + 1) + conv + norm
     upsample = 2 * (3 * 3 * 64 * 256 + 256 + 1)
     tail = 9 * 9 * 64 * 3 + 3
-    assert sum(p.numel() for p in Generator().parameters()) == head + body + upsample + tail == 1_549_462
+    assert sum(p.numel() for p in SRResNet().parameters()) == head + body + upsample + tail == 1_549_462
 
 
 def test_shapes_of_the_papers_layers() -> None:
-    generator, shapes = Generator().eval(), {}
+    generator, shapes = SRResNet().eval(), {}
     layers = {
         "k9n64s1": generator.head,
         "residual block": generator.body[15],
@@ -59,10 +59,10 @@ def test_icnr_starts_without_a_checkerboard(factor: int) -> None:
 
 def test_untrained_generator_draws_no_checkerboard() -> None:
     """All 16 sub-pixels of a x4 group see one and the same feature: in the middle of a flat image all is flat."""
-    out = Generator(blocks=2, channels=16).eval()(torch.full((1, 3, 24, 24), 0.5))
+    out = SRResNet(blocks=2, channels=16).eval()(torch.full((1, 3, 24, 24), 0.5))
     assert out[..., 40:56, 40:56].std(dim=(2, 3)).max() < 1e-6
 
 
 def test_receptive_radius_of_the_papers_generator() -> None:
     """4 (k9) + 32 (blocks) + 1 (k3) + 1 + 1/2 (upsampling) + 4/4 (k9 at x4) = 39.5 LR pixels."""
-    assert Generator().receptive_radius == 40
+    assert SRResNet().receptive_radius == 40
