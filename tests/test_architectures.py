@@ -42,7 +42,7 @@ def test_weights_load_without_importing_the_compiler(name: str, monkeypatch: pyt
 
 
 @each_network
-@pytest.mark.parametrize(("scale", "size"), [(2, (7, 12)), (3, (5, 8)), (4, (13, 6)), (8, (3, 5))])
+@pytest.mark.parametrize(("scale", "size"), [(1, (7, 12)), (2, (7, 12)), (3, (5, 8)), (4, (13, 6)), (8, (3, 5))])
 def test_any_size_is_scaled(name: str, scale: int, size: tuple[int, int]) -> None:
     generator, lr = network(name, scale), torch.rand(2, 3, *size)
     sr = generator(lr)
@@ -52,7 +52,7 @@ def test_any_size_is_scaled(name: str, scale: int, size: tuple[int, int]) -> Non
 
 @each_network
 def test_numbers_that_nobody_means_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="2, 3, 4 or 8"):
+    with pytest.raises(ValueError, match="1, 2, 3, 4 or 8"):
         build(name, scale=5)
     with pytest.raises(ValueError, match="found 0 of 64"):
         build(name, blocks=0)
@@ -61,7 +61,7 @@ def test_numbers_that_nobody_means_are_refused(name: str) -> None:
 
 
 @each_network
-@pytest.mark.parametrize(("scale", "blocks"), [(2, 1), (3, 2), (4, 3), (8, 1)])
+@pytest.mark.parametrize(("scale", "blocks"), [(1, 2), (2, 1), (3, 2), (4, 3), (8, 1)])
 def test_receptive_radius_is_how_far_a_pixel_reaches(name: str, scale: int, blocks: int) -> None:
     """The gradient of the outputs of the middle LR pixel with respect to the LR image says how far."""
     generator = network(name, scale, blocks).double()
@@ -76,7 +76,7 @@ def test_receptive_radius_is_how_far_a_pixel_reaches(name: str, scale: int, bloc
 
 @each_network
 @pytest.mark.parametrize("fused", [True, False], ids=["oneDNN", "elsewhere"])
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
 def test_the_copy_for_inference_computes_the_same(
     name: str, scale: int, fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +134,7 @@ def test_weights_tell_their_architecture(tmp_path: Path, name: str, scale: int, 
         ({"architecture": "SRResNet", "blocks": "9" * 5000}, "blocks in its metadata: expected int, found 9999"),
         ({"architecture": "SRResNet", "blocks": "1000000000"}, "expected 1 to 1024 blocks of 1 to 4096 channels"),
         ({"architecture": "SRResNet", "return": "1", "blocks": "3"}, "not an SRResNet of this project: lacks "),
-        ({"architecture": "SRResNet", "scale": "-4"}, "scale must be 2, 3, 4 or 8, not -4"),
+        ({"architecture": "SRResNet", "scale": "-4"}, "scale must be 1, 2, 3, 4 or 8, not -4"),
     ],
 )
 def test_metadata_that_lie(tmp_path: Path, facts: dict[str, str], message: str) -> None:
@@ -148,7 +148,7 @@ def test_metadata_that_lie(tmp_path: Path, facts: dict[str, str], message: str) 
 @each_network
 def test_trains_resumes_and_mixes(name: str, tmp_path: Path, photographs: Path) -> None:
     """From pretrain.py over a crash, train.py and interpolate.py to an upscaled image, by the config's one word."""
-    shape = {"architecture": name, "blocks": 1, "channels": 8}
+    shape = {"type": name, "blocks": 1, "channels": 8}
     quick = {"iterations": 12, "batch": 2, "lr": 2e-3, "ema": 0.9}
     sections: dict[str, Any] = {
         "optimizer": quick,
@@ -168,7 +168,7 @@ def test_trains_resumes_and_mixes(name: str, tmp_path: Path, photographs: Path) 
     assert_same_end(resumed / "run", tmp_path / "whole" / "run")
 
     pixels = resumed / "run"
-    overrides = [f"init={pixels}", "name=gan", f"generator.architecture={name}", "optimizer.iterations=2"]
+    overrides = [f"init={pixels}", "name=gan", f"generator.type={name}", "optimizer.iterations=2"]
     (tmp_path / "gan").mkdir()
     adversarial = write_config(tmp_path / "gan", photographs, "train", **sections)
     trainer(adversarial, tmp_path, *overrides, script="train").run()
@@ -184,7 +184,7 @@ def test_trains_resumes_and_mixes(name: str, tmp_path: Path, photographs: Path) 
 def test_init_of_another_architecture_is_named(tmp_path: Path, photographs: Path) -> None:
     save_weights(network("MSRResNet", blocks=1), tmp_path / "plain.safetensors")
     config = write_config(tmp_path, photographs, "train")
-    message = r"plain\.safetensors has architecture MSRResNet, the config says generator\.architecture: SRResNet"
+    message = r"plain\.safetensors has architecture MSRResNet, the config says generator\.type: SRResNet"
     with pytest.raises(UserError, match=message):
         trainer(config, tmp_path, f"init={tmp_path / 'plain.safetensors'}", script="train")
 

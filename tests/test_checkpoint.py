@@ -273,7 +273,7 @@ WRONG: dict[str, tuple[Callable[[dict], Any], str]] = {
     "a scalar for a head": (lambda t: t | {"head.0.weight": torch.ones(())}, "its tensors are named"),
     "scale 16": (
         lambda t: t | {f"upsample.{i}.0.weight": torch.ones(32, 8, 3, 3) for i in range(4)},
-        "scale must be 2, 3, 4",
+        "scale must be 1, 2, 3, 4",
     ),
     "another architecture": (lambda t: {"conv_first.weight": torch.ones(8, 3, 3, 3)}, "named conv_first.weight, ..."),
     "nothing": (lambda t: {}, "not a generator of this project: its tensors are named nothing"),

@@ -68,7 +68,7 @@ MISTAKES = {
     "null in a list": ("name: x\ndata: {folders: [null]}\n", "data.folders[0]: expected text, found None"),
     "text of a number": (
         "name: x\ngenerator: {scale: '4'}\n",
-        "expected one of 2, 3, 4, 8, found '4'; did you mean 4",
+        "expected one of 1, 2, 3, 4, 8, found '4'; did you mean 4",
     ),
     # ranges
     "not a number": ("name: x\noptimizer: {lr: .nan}\n", "optimizer.lr: expected a number above 0 and at most 10"),
@@ -79,8 +79,13 @@ MISTAKES = {
     "zero": ("name: x\noptimizer: {lr: 0}\n", "optimizer.lr: expected a number above 0"),
     "negative": ("name: x\ndata: {workers: -1}\n", "data.workers: expected a number at least 0"),
     "very large": (f"name: x\nruntime: {{seed: {2**70}}}\n", "runtime.seed: expected a number at least 0 and at most"),
-    "scale": ("name: x\ngenerator: {scale: 5}\n", "generator.scale: expected one of 2, 3, 4, 8, found 5"),
+    "scale": ("name: x\ngenerator: {scale: 5}\n", "generator.scale: expected one of 1, 2, 3, 4, 8, found 5"),
     "misspelt choice": ("name: x\noptimizer: {decay: cosin}\n", "found 'cosin'; did you mean cosine?"),
+    "blocks": (
+        "name: x\ngenerator: {blocks: 0}\n",
+        "generator: expected 1 to 1024 blocks of 1 to 4096 channels, found 0",
+    ),
+    "misspelt generator": ("name: x\ngenerator: {type: SRResnet}\n", "found 'SRResnet'; did you mean SRResNet?"),
     "loss": (
         "name: x\nloss: {content: vgg23}\n",
         "l1, perceptual or vgg11 to vgg54, found 'vgg23'",
@@ -201,6 +206,23 @@ def test_spectra_of_crops_that_are_too_small(tmp_path: Path) -> None:
     path.write_text("name: x\ninit: y\ndata: {crop: 16}\nloss: {spectrum_weight: 0.01}\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"spectrum_weight: takes a data.crop of 32 or more, found 16"):
         load_config(AdversarialConfig, path)
+
+
+def test_a_discriminators_own_arguments_and_crops() -> None:
+    """Its constructor says which keys there are, its class which crops it takes."""
+    tree = {"name": "x", "init": "y", "discriminator": {"type": "unet", "channels": 32}, "data": {"crop": 40}}
+    assert to_dict(parse(AdversarialConfig, tree))["discriminator"] == {"type": "unet", "channels": 32}
+    with pytest.raises(UserError, match=r"data\.crop: the discriminator takes a multiple of 16, found 40"):
+        parse(AdversarialConfig, tree | {"discriminator": {"norm": "spectral"}})
+    with pytest.raises(UserError, match=r"discriminator\.norm: .* it goes with another discriminator\.type"):
+        parse(AdversarialConfig, tree | {"discriminator": {"type": "unet", "norm": "spectral"}})
+
+
+def test_keys_of_earlier_versions() -> None:
+    old = {"name": "x", "generator": {"architecture": "MSRResNet", "scale": 4, "blocks": 2, "channels": 8}}
+    config = parse(PretrainConfig, old)
+    assert to_dict(config)["generator"] == {"type": "MSRResNet", "scale": 4, "blocks": 2, "channels": 8}
+    assert changes(to_dict(config) | old, config) == []
 
 
 def test_config_without_init_is_pretrain_pys(tmp_path: Path) -> None:

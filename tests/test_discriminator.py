@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from srgan.networks.discriminator import Discriminator, FeatureDiscriminator
+from srgan.networks.discriminator import Discriminator
+from srgan.networks.discriminators import DISCRIMINATORS, build_discriminator
+from srgan.networks.feature_discriminator import FeatureDiscriminator
+from srgan.networks.unet_discriminator import UNetDiscriminator
 
 
 def test_layers_of_the_paper() -> None:
@@ -105,3 +108,35 @@ def test_vgg19_is_never_trained(feature_discriminator: FeatureDiscriminator) -> 
     assert image.grad.abs().max() > 0
     trained = {name.split(".")[0] for name, p in feature_discriminator.named_parameters() if p.requires_grad}
     assert trained == {"classifiers"}
+
+
+def test_unet_judges_each_pixel_by_its_surroundings() -> None:
+    """A logit for each pixel; a change in a corner is seen within 60 pixels, and no further."""
+    discriminator = UNetDiscriminator(channels=8).eval()
+    image = torch.rand(2, 3, 128, 136) * 2 - 1
+    logits = discriminator(image).unflatten(1, (128, 136))
+    image[..., 112:, 120:] = 1
+    changed = (discriminator(image).unflatten(1, (128, 136)) != logits).all(0)
+    assert changed[112:, 120:].all()
+    assert not changed[:50, :50].any()
+
+
+def test_spectral_norm_of_the_unet() -> None:
+    """All convolutions but the first and the last are parametrised, and none has batch norm beside it."""
+    discriminator = UNetDiscriminator()
+    convolutions = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d)]
+    assert [c.out_channels for c in convolutions] == [64, 128, 256, 512, 256, 128, 64, 64, 64, 1]
+    assert [hasattr(c, "parametrizations") for c in convolutions] == [False, *[True] * 8, False]
+    # By hand: 4 x 4 kernels downwards, 3 x 3 ones upwards, biases in the first and the last alone.
+    down, up = 16 * (64 * 128 + 128 * 256 + 256 * 512), 9 * (512 * 256 + 256 * 128 + 128 * 64 + 2 * 64 * 64)
+    parameters = sum(p.numel() for p in discriminator.parameters())
+    assert parameters == (27 * 64 + 64) + down + up + (9 * 64 + 1) == 4_376_897
+
+
+@pytest.mark.filterwarnings("ignore:vgg31. random weights")
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_each_discriminator_takes_the_crops_it_says(name: str) -> None:
+    multiple = DISCRIMINATORS[name].multiple
+    discriminator = build_discriminator(name, crop=2 * multiple, vgg_weights="random")
+    logits = discriminator(torch.rand(2, 3, 2 * multiple, 2 * multiple) * 2 - 1)
+    assert (logits.ndim, len(logits)) == (2, 2)

@@ -109,7 +109,7 @@ HOSTILE: dict[str, tuple[Callable[[Tensors], object], str]] = {
     ),
     "shuffles without end": (
         lambda t: t | {f"upsample.{i}.0.weight": torch.zeros(0, 0, 0, 0) for i in range(20_000)},
-        "scale must be 2, 3, 4 or 8, not 16",
+        "scale must be 1, 2, 3, 4 or 8, not 16",
     ),
 }
 # The safetensors format has no room for the others.

@@ -1,6 +1,7 @@
 """MSRResNet: SRResNet without batch norm, the baseline of later work (ESRGAN, Wang et al. 2018; BasicSR)."""
 
 import copy
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,7 @@ class MSRResNet(TrainableNetwork):
     pixel shuffles, and a skip connection that adds the bilinearly enlarged LR image.
 
     Args:
-        scale: 2, 4 or 8 (one pixel shuffle a factor of 2), or 3 (one x3 shuffle).
+        scale: 2, 4 or 8 (one pixel shuffle a factor of 2), 3 (one x3 shuffle), or 1 (a shuffle that moves nothing).
         blocks: residual blocks, 1 to 1024.
         channels: feature maps, 1 to 4096.
 
@@ -40,7 +41,7 @@ class MSRResNet(TrainableNetwork):
         ValueError: a number that is none of these.
     """
 
-    def __init__(self, scale: int = 4, blocks: int = 16, channels: int = 64) -> None:
+    def __init__(self, scale: Literal[1, 2, 3, 4, 8] = 4, blocks: int = 16, channels: int = 64) -> None:
         super().__init__()
         self.factors = shuffle_factors(scale, blocks, channels)
         self.scale, self.blocks, self.channels = scale, blocks, channels

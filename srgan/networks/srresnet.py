@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ class SRResNet(TrainableNetwork):
     """SRResNet: in N x 3 x H x W, RGB in [0, 1], any H and W; out N x 3 x scale*H x scale*W, nominally [-1, 1].
 
     Args:
-        scale: 2, 4 or 8 (one pixel shuffle a factor of 2), or 3 (one x3 shuffle).
+        scale: 2, 4 or 8 (one pixel shuffle a factor of 2), 3 (one x3 shuffle), or 1 (a shuffle that moves nothing).
         blocks: residual blocks B, 1 to 1024; 16 in the paper.
         channels: feature maps, 1 to 4096; 64 in the paper.
 
@@ -53,7 +54,7 @@ class SRResNet(TrainableNetwork):
         ValueError: a number that is none of these.
     """
 
-    def __init__(self, scale: int = 4, blocks: int = 16, channels: int = 64) -> None:
+    def __init__(self, scale: Literal[1, 2, 3, 4, 8] = 4, blocks: int = 16, channels: int = 64) -> None:
         super().__init__()
         self.factors = shuffle_factors(scale, blocks, channels)
         self.scale, self.blocks, self.channels = scale, blocks, channels
@@ -138,9 +139,9 @@ def shuffle_factors(scale: int, blocks: int, channels: int) -> list[int]:
     Raises:
         ValueError: the scale, the number of blocks or that of channels is out of range.
     """
-    factors = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}.get(scale)
+    factors = {1: [1], 2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}.get(scale)
     if factors is None:
-        raise ValueError(f"scale must be 2, 3, 4 or 8, not {scale}")
+        raise ValueError(f"scale must be 1, 2, 3, 4 or 8, not {scale}")
     if not (1 <= blocks <= 1024 and 1 <= channels <= 4096):
         raise ValueError(f"expected 1 to 1024 blocks of 1 to 4096 channels, found {blocks} of {channels}")
     return factors

@@ -169,7 +169,9 @@ def _read_pickle(path: Path) -> TensorFile:
     for key in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    return TensorFile(state, {str(key): str(value) for key, value in shape.items()} if isinstance(shape, dict) else {})
+    shape = {str(key): str(value) for key, value in shape.items()} if isinstance(shape, dict) else {}
+    # A file of weights calls the generator's type its architecture, and so did configs once.
+    return TensorFile(state, shape | ({"architecture": shape["type"]} if "type" in shape else {}))
 
 
 def _problem(state: Any, size: int) -> str | None:

@@ -1,7 +1,7 @@
 """Saving and loading generators: a weights file holds all that is needed to rebuild its network."""
 
+import inspect
 import re
-import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,8 +142,9 @@ def _read_architecture(metadata: dict[str, str]) -> tuple[str, dict[str, int]]:
     if name not in ARCHITECTURES:
         raise UserError(f"expected the architecture {' or '.join(ARCHITECTURES)}, found {name[:80]}")
     arguments = {}
-    for argument, kind in typing.get_type_hints(ARCHITECTURES[name].__init__).items():
-        if argument in metadata and argument != "return":
+    for argument, parameter in inspect.signature(ARCHITECTURES[name]).parameters.items():
+        if argument in metadata:
+            kind = type(parameter.default)
             try:
                 arguments[argument] = kind(metadata[argument])
             except ValueError as error:

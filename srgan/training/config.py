@@ -3,9 +3,11 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
+
+import torch
 
 from srgan.common.errors import UserError, error_context
 from srgan.common.fields import number
@@ -14,9 +16,18 @@ from srgan.data.degrade import BICUBIC, AnyDegradation
 from srgan.data.draws import Draw
 from srgan.data.layouts import PairFolders
 from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
-from srgan.networks.architectures import ARCHITECTURES
+from srgan.networks.architectures import ARCHITECTURES, build
+from srgan.networks.discriminators import DISCRIMINATORS, PROVIDED
 from srgan.networks.losses import PIXEL_LOSSES, SPECTRUM_WINDOW, TEXTURE_WINDOW
-from srgan.training.parsing import apply_override, build, differences, dotted_keys, read_yaml, to_dict
+from srgan.training.parsing import (
+    apply_override,
+    differences,
+    dotted_keys,
+    from_dict,
+    read_yaml,
+    sections,
+    to_dict,
+)
 
 Config = TypeVar("Config", bound="PretrainConfig")
 
@@ -45,14 +56,9 @@ class Data:
         _check_paths("cache", (self.cache,))
 
 
-@dataclass(frozen=True)
-class GeneratorShape:
-    """The generator's architecture and its arguments."""
-
-    architecture: Literal[tuple(ARCHITECTURES)] = "SRResNet"  # type: ignore[valid-type]
-    scale: Literal[2, 3, 4, 8] = 4
-    blocks: int = number(16, low=1, high=1024)
-    channels: int = number(64, low=1, high=4096)
+# A generator or a discriminator with its own arguments.
+AnyGenerator = sections(ARCHITECTURES)
+AnyDiscriminator = sections(DISCRIMINATORS, PROVIDED)
 
 
 @dataclass(frozen=True)
@@ -120,17 +126,6 @@ class AdversarialOptimizer(Optimizer):
 
 
 @dataclass(frozen=True)
-class DiscriminatorShape:
-    """The discriminator: the paper's, with its normalisation (the spectral one is more stable) and head, or one that
-    looks at VGG19's activations, for which these don't count; it takes `loss.vgg_weights`.
-    """
-
-    type: Literal["paper", "features"] = "paper"
-    norm: Literal["batch", "spectral"] = "batch"
-    head: Literal["dense", "patch"] = "dense"
-
-
-@dataclass(frozen=True)
 class Validation:
     """Benchmark folders scored during training; PSNR and SSIM on the Y channel with `scale` pixels cut off."""
 
@@ -177,7 +172,7 @@ class PretrainConfig:
     init: str = ""  # weights file or run folder of the generator to start from; none: random weights
     frozen_batchnorm: bool = False  # keep the batch statistics of `init`: train the generator as it will be used
     data: Data = Data()
-    generator: GeneratorShape = GeneratorShape()
+    generator: AnyGenerator = field(default_factory=get_args(AnyGenerator)[0])  # type: ignore[valid-type]
     loss: Loss = Loss()
     optimizer: Optimizer = Optimizer()
     validation: Validation = Validation()
@@ -195,6 +190,12 @@ class PretrainConfig:
                 "loss.degraded_teacher: expected loss.teacher for clean crops and a data.degradation, "
                 f"found loss.teacher={self.loss.teacher!r} and {self.data.degradation.name}"
             )
+        try:
+            # On the meta device, which allocates nothing: the class itself says what it doesn't take.
+            with torch.device("meta"):
+                build(**asdict(self.generator))
+        except ValueError as error:
+            raise UserError(f"generator: {error}") from error
         multiples = [
             ("data.crop", self.data.crop, "the scale", self.generator.scale),
             ("validation.every", self.validation.every, "log.every", self.log.every),
@@ -213,7 +214,7 @@ class PretrainConfig:
 class AdversarialConfig(PretrainConfig):
     """Adversarial training from a pretrained generator: SRGAN."""
 
-    discriminator: DiscriminatorShape = DiscriminatorShape()
+    discriminator: AnyDiscriminator = field(default_factory=get_args(AnyDiscriminator)[0])  # type: ignore[valid-type]
     loss: AdversarialLoss = AdversarialLoss()
     optimizer: AdversarialOptimizer = AdversarialOptimizer()
 
@@ -224,8 +225,9 @@ class AdversarialConfig(PretrainConfig):
                 "init: expected the weights or the run folder of a pretrained generator, found nothing; "
                 "a config for the content loss alone is one for pretrain.py"
             )
-        if self.data.crop % 16:
-            raise UserError(f"data.crop: the discriminator takes a multiple of 16, found {self.data.crop}")
+        multiple = DISCRIMINATORS[self.discriminator.type].multiple
+        if self.data.crop % multiple:
+            raise UserError(f"data.crop: the discriminator takes a multiple of {multiple}, found {self.data.crop}")
         window, scale = self.loss.phase_window, self.generator.scale
         if window and (window % scale or self.data.crop % window):
             raise UserError(
@@ -254,10 +256,18 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -
 
 def parse(kind: type[Config], tree: dict[str, Any]) -> Config:
     """Build a config from nested dicts, as YAML or a checkpoint holds them. Raises: UserError, as `load_config`."""
-    adversarial = {"discriminator", *dotted_keys(AdversarialConfig)} - set(dotted_keys(PretrainConfig))
-    hints = dict.fromkeys(adversarial, "it is one of train.py's: run train.py with this config")
+    others = {"discriminator", *dotted_keys(AdversarialConfig)} - {*dotted_keys(kind)}
+    hints = dict.fromkeys(others, "it is one of train.py's: run train.py with this config")
     hints["data.blur_sigma"] = "write data.degradation: {name: blur, sigma: ...}"
-    return build(kind, tree, hints)
+    return from_dict(kind, _present_names(tree), hints)
+
+
+def _present_names(tree: dict[str, Any]) -> dict[str, Any]:
+    """Keys of earlier versions under the names that they have now."""
+    generator = tree.get("generator")
+    if isinstance(generator, dict) and "architecture" in generator and "type" not in generator:
+        tree = tree | {"generator": {("type" if key == "architecture" else key): generator[key] for key in generator}}
+    return tree
 
 
 def changes(old: dict[str, Any], config: PretrainConfig) -> list[str]:

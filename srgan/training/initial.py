@@ -27,11 +27,11 @@ def initial_generator(config: PretrainConfig) -> TrainableNetwork:
             "run pretrain.py first, or take init=weights/srresnet_x4.safetensors"
         )
     trained = load_generator(Path(config.init))
+    wanted = {"architecture": shape.type, **asdict(shape)}
     for name, found in describe_network(trained).items():
-        if name != "scale" and found != getattr(shape, name):
-            raise UserError(
-                f"init: {config.init} has {name} {found}, the config says generator.{name}: {getattr(shape, name)}"
-            )
+        if name != "scale" and found != wanted[name]:
+            key = "type" if name == "architecture" else name
+            raise UserError(f"init: {config.init} has {name} {found}, the config says generator.{key}: {wanted[name]}")
     return trained if trained.scale == shape.scale else _rescaled(trained, build(**asdict(shape)))
 
 

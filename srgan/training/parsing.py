@@ -2,12 +2,14 @@
 
 import dataclasses
 import difflib
+import functools
+import inspect
 import math
+import operator
 import reprlib
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar
@@ -65,7 +67,7 @@ def apply_override(override: str, tree: dict[str, Any]) -> None:
         raise UserError(f"{override!r}: the value is not YAML: {' '.join(str(error).split())}") from error
 
 
-def build(kind: type[Section], tree: Any, hints: Mapping[str, str] | None = None) -> Section:
+def from_dict(kind: type[Section], tree: Any, hints: Mapping[str, str] | None = None) -> Section:
     """Build a dataclass, and those nested in it, from nested dicts.
 
     Values are checked against the fields' types and ranges. Whole numbers are accepted as floats, `1e6` as an int,
@@ -77,7 +79,23 @@ def build(kind: type[Section], tree: Any, hints: Mapping[str, str] | None = None
     Raises:
         UserError: an unknown key, a missing one, a wrong type or a value out of range; the message names the key.
     """
-    return _section(kind, tree, "", partial(_hint, list(dotted_keys(kind)), hints or {}))
+    return _section(kind, tree, "", functools.partial(_hint, list(dotted_keys(kind)), hints or {}))
+
+
+def sections(registry: Mapping[str, Callable[..., Any]], provided: Collection[str] = ()) -> Any:
+    """The type of a section `{type: NAME, its arguments}`: a union of one dataclass for each name of a registry.
+
+    Its keys, with types and defaults, are the arguments of what the registry holds, but for those `provided` elsewhere.
+    """
+    kinds = [_section_of(name, make, provided) for name, make in registry.items()]
+    return functools.reduce(operator.or_, kinds)
+
+
+def _section_of(name: str, make: Callable[..., Any], provided: Collection[str]) -> Any:
+    types = typing.get_type_hints(make.__init__ if isinstance(make, type) else make)
+    arguments = [a for a in inspect.signature(make).parameters.values() if a.name not in provided]
+    fields = [(a.name, types[a.name], a.default) for a in arguments]
+    return dataclasses.make_dataclass(name, [("type", Literal[name], name), *fields], frozen=True)
 
 
 def dotted_keys(kind: Any, prefix: str = "") -> Iterator[str]:
@@ -91,7 +109,7 @@ def dotted_keys(kind: Any, prefix: str = "") -> Iterator[str]:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A dataclass as nested dicts and lists, which `build` takes back."""
+    """A dataclass as nested dicts and lists, which `from_dict` takes back."""
     return dataclasses.asdict(
         config, dict_factory=lambda items: {k: list(v) if type(v) is tuple else v for k, v in items}
     )
@@ -170,7 +188,7 @@ def _hint(known: list[str], hints: Mapping[str, str], key: str, siblings: list[s
         return hints[key]
     section, dot, name = key.rpartition(".")
     if key in known:
-        return f"it goes with another {section}.name"
+        return f"it goes with another {section}.{siblings[0]}"
     near = [f"{section}{dot}{match}" for match in difflib.get_close_matches(name, siblings, n=1)]
     near += [other for other in known if other.rpartition(".")[2] == name]
     near += difflib.get_close_matches(key, known, n=1)
@@ -178,13 +196,14 @@ def _hint(known: list[str], hints: Mapping[str, str], key: str, siblings: list[s
 
 
 def _member(kinds: Sequence[Any], value: Any, where: str) -> Any:
-    """The kind of a value that may be of several: of sections that which the `name` in it says, or the first."""
+    """The kind of a value that may be of several: of sections that which the first key of all says, or the first."""
     sections: list[Any] = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
     if len(sections) < len(kinds):
         return sections[0] if isinstance(value, dict) else next(kind for kind in kinds if kind not in sections)
-    members = {section().name: section for section in sections}
-    name = value.get("name", next(iter(members))) if isinstance(value, dict) else next(iter(members))
-    return members[_choice(tuple(members), name, f"{where}.name")]
+    tag = dataclasses.fields(sections[0])[0].name
+    members = {getattr(section(), tag): section for section in sections}
+    name = value.get(tag, next(iter(members))) if isinstance(value, dict) else next(iter(members))
+    return members[_choice(tuple(members), name, f"{where}.{tag}")]
 
 
 def _value(kind: Any, value: Any, where: str, hint: Hint) -> Any:

@@ -13,7 +13,7 @@ from srgan.common import parallel
 from srgan.common.errors import error_context
 from srgan.common.precision import Precision, check_compiler, keep_freed_memory
 from srgan.networks.architectures import build
-from srgan.networks.discriminator import Discriminator, FeatureDiscriminator
+from srgan.networks.discriminators import build_discriminator
 from srgan.networks.losses import (
     PixelLoss,
     VGGLoss,
@@ -164,7 +164,10 @@ class AdversarialStage(PretrainStage):
 
     def __init__(self, config: AdversarialConfig, device: torch.device, *, resuming: bool = False) -> None:
         super().__init__(config, device, resuming=resuming)
-        self.discriminator = _discriminator(config)
+        with error_context("discriminator"):
+            self.discriminator = build_discriminator(
+                **asdict(config.discriminator), crop=config.data.crop, vgg_weights=config.loss.vgg_weights
+            )
         self.discriminator.to(device).to(memory_format=torch.channels_last).train()
         self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)
         # In fp16 the two losses, whose gradients differ by orders of magnitude, each find their own scale.
@@ -295,11 +298,3 @@ def compile_network(network: nn.Module) -> None:
     for device in {parameter.device for parameter in network.parameters()}:
         check_compiler(device)
     network.compile(mode="reduce-overhead")
-
-
-def _discriminator(config: AdversarialConfig) -> nn.Module:
-    shape = config.discriminator
-    if shape.type == "features":
-        with error_context("loss.vgg_weights"):
-            return FeatureDiscriminator(config.loss.vgg_weights)
-    return Discriminator(config.data.crop, shape.norm, shape.head)

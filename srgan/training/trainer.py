@@ -18,7 +18,7 @@ from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, save_checkpoint
 from srgan.training.config import PretrainConfig
 from srgan.training.loader import load_batches, load_photographs
-from srgan.training.parsing import build, differences, to_dict
+from srgan.training.parsing import differences, from_dict, to_dict
 from srgan.training.resume import check_photographs, comparable_scores, open_run, resume_command
 from srgan.training.runlog import Log, RunFolder
 from srgan.training.signals import StopSignal
@@ -269,7 +269,7 @@ class Trainer:
             # Checkpoints from before this was kept lack it.
             if state.get("photographs"):
                 with error_context("photographs"):
-                    self.trained_on = build(Fingerprint, state["photographs"])
+                    self.trained_on = from_dict(Fingerprint, state["photographs"])
             self.sums = {name: total.to(self.device).reshape(()) for name, total in state["sums"].items()}
         except Exception as error:
             # Of another stage or network, or edited by hand, it can raise anything.
