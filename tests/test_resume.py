@@ -276,7 +276,7 @@ EDITS: dict[str, tuple[str, object, str]] = {
     "no generator": ("stage.generator", None, "generator"),
     "an average of text": ("stage.updates", "x", "invalid literal"),
     "no moments": ("stage.optimizer", {}, "state"),
-    "moments of text": ("stage.optimizer", {"state": {0: "x"}}, "string"),
+    "moments of text": ("stage.optimizer", {"state": {0: "x"}}, "'str' object"),
     "moments of another network": (
         "stage.optimizer",
         {"state": {0: {name: torch.ones(()) for name in ("step", "exp_avg", "exp_avg_sq")}}},

@@ -19,6 +19,8 @@ from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
 from srgan.networks.architectures import ARCHITECTURES, build
 from srgan.networks.discriminators import DISCRIMINATORS, PROVIDED
 from srgan.networks.losses import PIXEL_LOSSES, SPECTRUM_WINDOW, TEXTURE_WINDOW
+from srgan.training.optimizers import OPTIMIZERS, make_optimizer
+from srgan.training.optimizers import PROVIDED as PROVIDED_TO_OPTIMIZERS
 from srgan.training.parsing import (
     apply_override,
     differences,
@@ -28,6 +30,7 @@ from srgan.training.parsing import (
     sections,
     to_dict,
 )
+from srgan.training.schedule import DECAYS
 
 Config = TypeVar("Config", bound="PretrainConfig")
 
@@ -101,12 +104,13 @@ class AdversarialLoss(Loss):
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Adam and its schedule. Rates fall by `gamma`: at each milestone (step), or over the whole run (cosine)."""
+    """The schedule. Rates fall by `gamma`: at each milestone (step), or over the whole run (cosine)."""
 
+    type: str = "Adam"  # or another of torch.optim; its arguments are keys of this section as well
     iterations: int = number(1_000_000, low=1, high=10**9)
     batch: int = number(16, low=1, high=65_536)
     lr: float = number(1e-4, above=0, high=10)
-    decay: Literal["step", "cosine"] = "step"
+    decay: Literal[tuple(DECAYS)] = "step"  # type: ignore[valid-type]
     milestones: tuple[int, ...] = ()
     gamma: float = number(0.1, above=0, high=1)
     warmup: int = number(0, low=0)  # iterations at the start over which the generator's rate rises from 0
@@ -115,6 +119,10 @@ class Optimizer:
     def __post_init__(self) -> None:
         if any(b <= a for a, b in zip((0, *self.milestones), self.milestones, strict=False)):
             raise UserError(f"milestones: expected iterations in rising order, found {list(self.milestones)}")
+        try:
+            make_optimizer([torch.zeros(1)], **asdict(self))  # which knows what it doesn't take
+        except ValueError as error:
+            raise UserError(f"type: {self.type} says: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,10 @@ class AdversarialOptimizer(Optimizer):
 
     discriminator_first: int = number(0, low=0)  # iterations at the start in which only the discriminator learns
     discriminator_lr: float = number(0.0, low=0, high=10)  # its rate at the start; 0: the generator's
+
+
+AnyOptimizer = sections(OPTIMIZERS, PROVIDED_TO_OPTIMIZERS, Optimizer)
+AnyAdversarialOptimizer = sections(OPTIMIZERS, PROVIDED_TO_OPTIMIZERS, AdversarialOptimizer)
 
 
 @dataclass(frozen=True)
@@ -174,7 +186,7 @@ class PretrainConfig:
     data: Data = Data()
     generator: AnyGenerator = field(default_factory=get_args(AnyGenerator)[0])  # type: ignore[valid-type]
     loss: Loss = Loss()
-    optimizer: Optimizer = Optimizer()
+    optimizer: AnyOptimizer = field(default_factory=get_args(AnyOptimizer)[0])  # type: ignore[valid-type]
     validation: Validation = Validation()
     log: Log = Log()
     runtime: Runtime = Runtime()
@@ -216,7 +228,9 @@ class AdversarialConfig(PretrainConfig):
 
     discriminator: AnyDiscriminator = field(default_factory=get_args(AnyDiscriminator)[0])  # type: ignore[valid-type]
     loss: AdversarialLoss = AdversarialLoss()
-    optimizer: AdversarialOptimizer = AdversarialOptimizer()
+    optimizer: AnyAdversarialOptimizer = field(  # type: ignore[valid-type]
+        default_factory=get_args(AnyAdversarialOptimizer)[0]
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -82,20 +82,26 @@ def from_dict(kind: type[Section], tree: Any, hints: Mapping[str, str] | None = 
     return _section(kind, tree, "", functools.partial(_hint, list(dotted_keys(kind)), hints or {}))
 
 
-def sections(registry: Mapping[str, Callable[..., Any]], provided: Collection[str] = ()) -> Any:
+def sections(registry: Mapping[str, Callable[..., Any]], provided: Collection[str] = (), base: type = object) -> Any:
     """The type of a section `{type: NAME, its arguments}`: a union of one dataclass for each name of a registry.
 
-    Its keys, with types and defaults, are the arguments of what the registry holds, but for those `provided` elsewhere.
+    Its keys, with types and defaults, are the arguments of what the registry holds, but for those `provided` elsewhere,
+    and the fields of `base`, a dataclass whose first field is `type`.
     """
-    kinds = [_section_of(name, make, provided) for name, make in registry.items()]
+    kinds = [_section_of(name, make, provided, base) for name, make in registry.items()]
     return functools.reduce(operator.or_, kinds)
 
 
-def _section_of(name: str, make: Callable[..., Any], provided: Collection[str]) -> Any:
+def _section_of(name: str, make: Callable[..., Any], provided: Collection[str], base: type) -> Any:
     types = typing.get_type_hints(make.__init__ if isinstance(make, type) else make)
-    arguments = [a for a in inspect.signature(make).parameters.values() if a.name not in provided]
-    fields = [(a.name, types[a.name], a.default) for a in arguments]
-    return dataclasses.make_dataclass(name, [("type", Literal[name], name), *fields], frozen=True)
+    fields = [("type", Literal[name], name)]
+    for argument in inspect.signature(make).parameters.values():
+        kind, value = types.get(argument.name), argument.default
+        if type(value) is int and float in (kind, *typing.get_args(kind)):
+            value = float(value)  # as a config has it that is read back
+        if argument.name not in provided:
+            fields.append((argument.name, kind, value))
+    return dataclasses.make_dataclass(name, fields, bases=(base,), frozen=True)
 
 
 def dotted_keys(kind: Any, prefix: str = "") -> Iterator[str]:
@@ -191,7 +197,8 @@ def _hint(known: list[str], hints: Mapping[str, str], key: str, siblings: list[s
         return f"it goes with another {section}.{siblings[0]}"
     near = [f"{section}{dot}{match}" for match in difflib.get_close_matches(name, siblings, n=1)]
     near += [other for other in known if other.rpartition(".")[2] == name]
-    near += difflib.get_close_matches(key, known, n=1)
+    elsewhere = [other for other in known if other.rpartition(".")[0] != section]
+    near += difflib.get_close_matches(key, [*(f"{section}{dot}{sibling}" for sibling in siblings), *elsewhere], n=1)
     return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(siblings)}"
 
 
@@ -199,7 +206,8 @@ def _member(kinds: Sequence[Any], value: Any, where: str) -> Any:
     """The kind of a value that may be of several: of sections that which the first key of all says, or the first."""
     sections: list[Any] = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
     if len(sections) < len(kinds):
-        return sections[0] if isinstance(value, dict) else next(kind for kind in kinds if kind not in sections)
+        others = [kind for kind in kinds if kind not in sections]
+        return sections[0] if sections and isinstance(value, dict) else others[0]
     tag = dataclasses.fields(sections[0])[0].name
     members = {getattr(section(), tag): section for section in sections}
     name = value.get(tag, next(iter(members))) if isinstance(value, dict) else next(iter(members))
@@ -217,6 +225,8 @@ def _value(kind: Any, value: Any, where: str, hint: Hint) -> Any:
     if typing.get_origin(kind) is not tuple:
         return _scalar(kind, value, where)
     if isinstance(value, list):
+        if ... not in args and len(value) != len(args):
+            raise UserError(f"{where}: expected a list of {len(args)}, found {_shown(value)}")
         return tuple(_value(args[0], item, f"{where}[{i}]", hint) for i, item in enumerate(value))
     if value is None or (isinstance(value, dict) and not any(map(dataclasses.is_dataclass, typing.get_args(args[0])))):
         raise UserError(f"{where}: expected a list such as [a, b], found {_shown(value)}")

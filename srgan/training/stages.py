@@ -26,7 +26,7 @@ from srgan.networks.losses import (
 from srgan.networks.network import TrainableNetwork
 from srgan.training.config import AdversarialConfig, PretrainConfig, Runtime
 from srgan.training.initial import initial_generator
-from srgan.training.optimizers import adam, load_moments, set_rate
+from srgan.training.optimizers import load_moments, make_optimizer, set_rate
 from srgan.training.schedule import learning_rate, warmup
 from srgan.training.teacher import Teacher
 
@@ -58,7 +58,7 @@ class PretrainStage:
         self.content.to(device).to(memory_format=torch.channels_last)
         self.teacher = Teacher(config, device) if loss.teacher else None
         self.accumulate = config.runtime.accumulate
-        self.optimizer = adam(self.generator, config.optimizer.lr)
+        self.optimizer = make_optimizer(self.generator.parameters(), **asdict(config.optimizer))
         self.updates = 0  # so far
         self.average = copy.deepcopy(self.generator).requires_grad_(False) if config.optimizer.ema else None
         if self.average is not None:
@@ -169,7 +169,7 @@ class AdversarialStage(PretrainStage):
                 **asdict(config.discriminator), crop=config.data.crop, vgg_weights=config.loss.vgg_weights
             )
         self.discriminator.to(device).to(memory_format=torch.channels_last).train()
-        self.discriminator_optimizer = adam(self.discriminator, config.optimizer.lr)
+        self.discriminator_optimizer = make_optimizer(self.discriminator.parameters(), **asdict(config.optimizer))
         # In fp16 the two losses, whose gradients differ by orders of magnitude, each find their own scale.
         self.discriminator_precision = Precision(config.runtime.precision, device)
         self.wrapped_discriminator = wrap(self.discriminator, config.runtime)
