@@ -8,7 +8,7 @@ from small_runs import write_config
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from srgan.training import stages
+from srgan.training import learner
 from srgan.training.config import AdversarialConfig, load_config
 from srgan.training.optimizers import set_rate
 from srgan.training.stages import AdversarialStage
@@ -28,7 +28,7 @@ def test_compiled_adversarial_steps_are_the_eager_ones(
     loss |= {"pixel_weight": 0.1, "phase_weight": 1, "spectrum_weight": 0.1}
     path = write_config(tmp_path, tmp_path, "train", loss=loss)
     counter = CompileCounterWithBackend("aot_eager")
-    monkeypatch.setattr(stages, "compile_network", lambda network: network.compile(backend=counter))
+    monkeypatch.setattr(learner, "compile_network", lambda network: network.compile(backend=counter))
     eager, compiled = (
         AdversarialStage(load_config(AdversarialConfig, path, [f"runtime.compile={on}"]), torch.device("cpu"))
         for on in ("false", "true")
@@ -36,7 +36,7 @@ def test_compiled_adversarial_steps_are_the_eager_ones(
     counts = []
     for rate in (1e-3, 7e-4, 1e-4):
         for stage in (eager, compiled):
-            set_rate(stage.optimizer, rate)
+            set_rate(stage.G.optimizer, rate)
         ours, theirs = (
             {name: float(value) for name, value in stage.step(*batch).items()} for stage in (compiled, eager)
         )

@@ -195,9 +195,7 @@ def test_what_the_texture_loss_asks_for(tmp_path: Path, keys: str, message: str)
 def test_phase_windows_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("name: x\ninit: y\nloss: {phase_window: 40}\n", encoding="utf-8")
-    with pytest.raises(
-        UserError, match=r"phase_window: .*multiple of the scale 4 that divides data.crop \(96\), found 40"
-    ):
+    with pytest.raises(UserError, match=r"data\.crop: expected a multiple of loss\.phase_window \(40\), found 96"):
         load_config(AdversarialConfig, path)
 
 
@@ -214,6 +212,8 @@ def test_a_discriminators_own_arguments_and_crops() -> None:
     assert to_dict(parse(AdversarialConfig, tree))["discriminator"] == {"type": "unet", "channels": 32}
     with pytest.raises(UserError, match=r"data\.crop: the discriminator takes a multiple of 16, found 40"):
         parse(AdversarialConfig, tree | {"discriminator": {"norm": "spectral"}})
+    with pytest.raises(UserError, match=r"discriminator\.channels: expected a number at least 1 .* found 0"):
+        parse(AdversarialConfig, tree | {"discriminator": {"type": "unet", "channels": 0}})
     with pytest.raises(UserError, match=r"discriminator\.norm: .* it goes with another discriminator\.type"):
         parse(AdversarialConfig, tree | {"discriminator": {"type": "unet", "norm": "spectral"}})
 

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from srgan.networks.losses import (
     PixelLoss,
     VGGLoss,
-    adversarial_loss,
     content_loss,
-    discriminator_loss,
     phase_loss,
     spectrum_loss,
     texture_loss,
@@ -31,23 +29,6 @@ def test_vgg_loss_is_the_scaled_mse_of_features() -> None:
     doubled.forward = lambda image: 2 * image
     sr, hr = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     assert VGGLoss(doubled, factor=0.006)(sr, hr) == pytest.approx(0.006 * 4)
-
-
-@pytest.mark.parametrize("logit", [-3.0, 0.0, 2.5])
-def test_adversarial_loss_is_minus_log_d(logit: float) -> None:
-    d = 1 / (1 + math.exp(-logit))
-    assert adversarial_loss(torch.tensor([[logit]])) == pytest.approx(-math.log(d))
-
-
-def test_adversarial_loss_is_a_mean_over_the_batch_without_overflow() -> None:
-    assert adversarial_loss(torch.tensor([[-200.0], [200.0]])) == pytest.approx(100)
-
-
-def test_discriminator_loss_is_binary_cross_entropy() -> None:
-    real, fake = torch.tensor([[1.5], [-0.5]]), torch.tensor([[0.3], [2.0]])
-    cross_entropy = nn.functional.binary_cross_entropy
-    expected = cross_entropy(real.sigmoid(), torch.ones(2, 1)) + cross_entropy(fake.sigmoid(), torch.zeros(2, 1))
-    assert discriminator_loss(real, fake) == pytest.approx(expected.item())
 
 
 def test_phase_loss_is_the_square_of_a_grid() -> None:

@@ -48,7 +48,7 @@ def test_tensorboard_has_samples_config_and_hyperparameters(tmp_path: Path, astr
     (image,) = events.Images("samples")
     assert (image.step, image.width, image.height) == (10, 512, 512)
     text = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
-    assert "    optimizer:\n      iterations: 1000000\n" in text
+    assert "    optimizer:\n      type: Adam\n      iterations: 1000000\n" in text
     summaries = events.SummaryMetadata("_hparams_/session_start_info")
     started = HParamsPluginData.FromString(summaries.plugin_data.content).session_start_info
     assert started.hparams["optimizer.lr"].number_value == 1e-4

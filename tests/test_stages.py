@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from srgan.common.errors import UserError
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.data.resize import imresize
+from srgan.networks.gan_losses import GAN_LOSSES
 from srgan.networks.losses import content_loss, pixel_sized_factor, spectrum_loss
 from srgan.networks.srresnet import SRResNet
 from srgan.networks.vgg import VGGFeatures
@@ -74,7 +75,7 @@ def test_one_step_is_plain_adam() -> None:
 
 def test_discriminators_update_leaves_the_generator_alone(weights: Path) -> None:
     stage, pair = adversarial_stage(weights), batch()
-    stage.optimizer.step = Mock()
+    stage.G.optimizer.step = Mock()
     generator, discriminator = (copy.deepcopy(n.state_dict()) for n in (stage.generator, stage.discriminator))
     stage.step(*pair)
     assert not any(changed(stage.generator, generator))
@@ -83,7 +84,7 @@ def test_discriminators_update_leaves_the_generator_alone(weights: Path) -> None
 
 def test_generators_update_leaves_the_discriminator_alone(weights: Path) -> None:
     stage, pair = adversarial_stage(weights), batch()
-    stage.discriminator_optimizer.step = Mock()
+    stage.D.optimizer.step = Mock()
     generator, discriminator = (copy.deepcopy(n.state_dict()) for n in (stage.generator, stage.discriminator))
     for _ in range(2):  # the body starts at zero and passes gradients on from the second step
         stage.step(*pair)
@@ -95,7 +96,7 @@ def test_generators_update_leaves_the_discriminator_alone(weights: Path) -> None
 def test_discriminator_learns_to_tell(weights: Path) -> None:
     """Against a generator that stands still it must win: D(HR) goes up, D(SR) down."""
     stage, pair = adversarial_stage(weights, optimizer={"lr": 1e-4}), batch()
-    stage.optimizer.step = Mock()
+    stage.G.optimizer.step = Mock()
     rows = [stage.step(*pair) for _ in range(10)]
     assert rows[-1]["D(HR)"] > 0.8
     assert rows[-1]["D(SR)"] < 0.2
@@ -155,6 +156,49 @@ def test_restraints_are_what_the_generator_feels(weights: Path) -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_terms_are_logged_by_name(weights: Path) -> None:
+    """Unweighted, and those with a weight alone; the log's columns are named beforehand."""
+    stage, (lr, hr) = adversarial_stage(weights, loss={"pixel_weight": 0.1, "phase_weight": 10.0}), batch()
+    sr = copy.deepcopy(stage.generator)(lr)
+    logged = stage.step(lr, hr)
+    assert {*logged} == {*stage.loss_names}
+    assert stage.loss_names == ["content", "adversarial", "pixel_loss", "phase_loss", "discriminator", "D(HR)", "D(SR)"]
+    assert logged["pixel_loss"].item() == pytest.approx((sr - hr).abs().mean().item(), rel=1e-4)
+    assert pretrain_stage(loss={"spectrum_weight": 1.0}).loss_names == ["content", "spectrum_loss"]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("name", GAN_LOSSES)
+def test_gan_losses_see_the_logits_they_ask_for(weights: Path, name: str, accumulate: int) -> None:
+    """Against the written-out loss; the real logits are those of the discriminator's new weights."""
+    runtime = {"precision": "fp32", "accumulate": accumulate}
+    loss = {"gan": name, "adversarial_weight": 0.5}
+    stage = adversarial_stage(
+        weights, loss=loss, runtime=runtime, discriminator={"norm": "spectral"}, frozen_batchnorm=True
+    )
+    (lr, hr), expected = batch(), []
+    plain, update = copy.deepcopy(stage.generator), stage.D.optimizer.step
+
+    def updated(*args: object, **options: object) -> None:
+        update(*args, **options)
+        # Evaluated, a discriminator with spectral norm doesn't iterate.
+        judge = copy.deepcopy(stage.discriminator).eval()
+        for lr_part, hr_part in zip(lr.chunk(accumulate), hr.chunk(accumulate), strict=True):
+            sr = plain(lr_part)
+            expected.append(GAN_LOSSES[name]().generator(judge(sr), judge(hr_part)).item())
+
+    stage.D.optimizer.step = updated
+    logged = stage.step(lr, hr)
+    assert logged["adversarial"].item() == pytest.approx(sum(expected) / accumulate, rel=0.05, abs=0.01)
+    assert not torch.equal(stage.generator.tail.weight, plain.tail.weight)
+
+
+def test_unet_discriminator_learns(weights: Path) -> None:
+    stage = adversarial_stage(weights, discriminator={"type": "unet", "channels": 8}, optimizer={"lr": 1e-3})
+    losses = [stage.step(*batch())["discriminator"].item() for _ in range(10)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_generator_trains_with_the_statistics_it_came_with(weights: Path, frozen: bool) -> None:
     stage = adversarial_stage(weights, frozen_batchnorm=frozen)
@@ -171,7 +215,7 @@ def test_discriminator_learns_first_and_the_generator_warms_up(weights: Path) ->
     rates = []
     for iteration in range(1, 9):
         rates.append(stage.set_learning_rate(iteration))
-        assert stage.discriminator_optimizer.param_groups[0]["lr"] == pytest.approx(4e-3)
+        assert stage.D.optimizer.param_groups[0]["lr"] == pytest.approx(4e-3)
         if iteration <= 3:
             stage.step(*batch())
             assert all(map(torch.equal, stage.generator.parameters(), before))
@@ -198,6 +242,21 @@ def test_average_forgets_the_start_and_then_follows() -> None:
         tails.append(stage.generator.tail.weight.detach().clone())
     second = 0.1 * tails[0] + 0.9 * tails[1]
     torch.testing.assert_close(stage.exported.tail.weight, 0.15 * second + 0.85 * tails[2])
+
+
+def test_several_averages() -> None:
+    """The first is exported; each has its own memory, and goes on from a checkpoint."""
+    stage, pair = pretrain_stage(optimizer={"lr": 1e-2, "ema": [0.15, 0.9]}), batch()
+    for _ in range(4):
+        stage.step(*pair)
+    short, long = stage.averages.networks.values()
+    assert stage.exported is short
+    newest = stage.generator.tail.weight
+    assert (short.tail.weight - newest).abs().mean() < (long.tail.weight - newest).abs().mean()
+    other = pretrain_stage(optimizer={"lr": 1e-2, "ema": [0.15, 0.9]})
+    other.load_state_dict(copy.deepcopy(stage.state_dict()))
+    for decay, average in other.averages.networks.items():
+        assert torch.equal(average.tail.weight, stage.averages.networks[decay].tail.weight)
 
 
 def test_state_goes_on_exactly(weights: Path) -> None:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srgan.networks.network import Channels
 from srgan.networks.vgg import CHANNELS, LOCAL_LAYERS, VGGFeatures, parse_layer, pick
 
 
@@ -27,7 +28,7 @@ class FeatureDiscriminator(nn.Module):
 
     multiple: ClassVar[int] = 4
 
-    def __init__(self, vgg_weights: str = "imagenet", channels: int = 64) -> None:
+    def __init__(self, vgg_weights: str = "imagenet", channels: Channels = 64) -> None:
         super().__init__()
         self.features = VGGFeatures(LOCAL_LAYERS[-1], vgg_weights)
         self.classifiers = nn.ModuleList(

@@ -1,4 +1,4 @@
-"""The perceptual loss: content and adversarial parts (paper: section 2.2)."""
+"""Losses of images against their targets: content losses (paper: section 2.2.1), and terms beside them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -200,13 +200,3 @@ def _local_spectra(images: Tensor) -> Tensor:
     spectra = torch.view_as_real(torch.fft.rfft2(windows * taper[:, None] * taper))
     power = spectra.square().sum(-1).roll(half, -2)  # the rows from the lowest frequency to the highest
     return F.avg_pool2d(power.flatten(0, 3)[:, None], 3, stride=2)
-
-
-def adversarial_loss(fake_logits: Tensor) -> Tensor:
-    """-log D(G(x)), the mean over the batch (equation 6); softplus(-x) is -log sigmoid(x) without its overflow."""
-    return F.softplus(-fake_logits.float()).mean()
-
-
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Binary cross-entropy of real images against 1 plus that of generated ones against 0 (equation 2)."""
-    return F.softplus(-real_logits.float()).mean() + F.softplus(fake_logits.float()).mean()

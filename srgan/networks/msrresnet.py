@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srgan.networks.layers import FusedBlock, FusedConv
-from srgan.networks.network import Network, TrainableNetwork
+from srgan.networks.network import Blocks, Channels, Network, TrainableNetwork
 from srgan.networks.srresnet import icnr_, shuffle_factors, upsample_radius
 
 SLOPE = 0.1  # of the leaky ReLUs outside the residual blocks
@@ -41,7 +41,7 @@ class MSRResNet(TrainableNetwork):
         ValueError: a number that is none of these.
     """
 
-    def __init__(self, scale: Literal[1, 2, 3, 4, 8] = 4, blocks: int = 16, channels: int = 64) -> None:
+    def __init__(self, scale: Literal[1, 2, 3, 4, 8] = 4, blocks: Blocks = 16, channels: Channels = 64) -> None:
         super().__init__()
         self.factors = shuffle_factors(scale, blocks, channels)
         self.scale, self.blocks, self.channels = scale, blocks, channels

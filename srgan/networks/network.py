@@ -1,12 +1,17 @@
 """The interface of generators, which is all the rest of the package knows of them."""
 
 import inspect
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from srgan.common.errors import NotFiniteError
+from srgan.common.fields import limits
+
+# Arguments of constructors: their ranges are for configs; of weights files the constructors check them themselves.
+Blocks = Annotated[int, limits(1, 1024)]
+Channels = Annotated[int, limits(1, 4096)]
 
 
 class Network(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from srgan.networks.layers import FusedBlock, FusedConv, PReLU, before_shuffle, conv_bn
-from srgan.networks.network import Network, TrainableNetwork
+from srgan.networks.network import Blocks, Channels, Network, TrainableNetwork
 
 
 class ResidualBlock(nn.Module):
@@ -54,7 +54,7 @@ class SRResNet(TrainableNetwork):
         ValueError: a number that is none of these.
     """
 
-    def __init__(self, scale: Literal[1, 2, 3, 4, 8] = 4, blocks: int = 16, channels: int = 64) -> None:
+    def __init__(self, scale: Literal[1, 2, 3, 4, 8] = 4, blocks: Blocks = 16, channels: Channels = 64) -> None:
         super().__init__()
         self.factors = shuffle_factors(scale, blocks, channels)
         self.scale, self.blocks, self.channels = scale, blocks, channels

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from srgan.networks.network import Channels
+
 
 class UNetDiscriminator(nn.Module):
     """Judges every pixel by its surroundings: N x 3 x H x W, [-1, 1] -> N x K logits, K = H W.
@@ -20,7 +22,7 @@ class UNetDiscriminator(nn.Module):
 
     multiple: ClassVar[int] = 8
 
-    def __init__(self, channels: int = 64) -> None:
+    def __init__(self, channels: Channels = 64) -> None:
         super().__init__()
         widths = [channels, 2 * channels, 4 * channels, 8 * channels]
         steps = list(pairwise(widths))

@@ -10,7 +10,7 @@ from srgan.common.options import device_options
 from srgan.common.precision import select_device
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.training.parsing import to_dict
-from srgan.training.stages import AdversarialStage, PretrainStage
+from srgan.training.stages import AdversarialStage, PretrainStage, Stage
 from srgan.training.trainer import Trainer
 
 
@@ -26,9 +26,7 @@ def train() -> int:
     return _run(train.__doc__, AdversarialConfig, AdversarialStage, "configs/srgan_vgg54.yaml")
 
 
-def _run(
-    description: str | None, config_type: type[PretrainConfig], stage_type: type[PretrainStage], default: str
-) -> int:
+def _run(description: str | None, config_type: type[PretrainConfig], stage_type: type[Stage], default: str) -> int:
     parser = argparse.ArgumentParser(description=description, parents=[device_options()])
     parser.add_argument("--config", type=Path, default=default, help=f"YAML file (default: {default})")
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")

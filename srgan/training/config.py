@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -16,21 +16,23 @@ from srgan.data.degrade import BICUBIC, AnyDegradation
 from srgan.data.draws import Draw
 from srgan.data.layouts import PairFolders
 from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
-from srgan.networks.architectures import ARCHITECTURES, build
+from srgan.networks.architectures import ARCHITECTURES
 from srgan.networks.discriminators import DISCRIMINATORS, PROVIDED
+from srgan.networks.gan_losses import GAN_LOSSES
 from srgan.networks.losses import PIXEL_LOSSES, SPECTRUM_WINDOW, TEXTURE_WINDOW
-from srgan.training.optimizers import OPTIMIZERS, make_optimizer
-from srgan.training.optimizers import PROVIDED as PROVIDED_TO_OPTIMIZERS
+from srgan.training.optimizers import NO_KEYS, OPTIMIZERS, make_optimizer
 from srgan.training.parsing import (
     apply_override,
     differences,
     dotted_keys,
     from_dict,
     read_yaml,
+    refusals,
     sections,
     to_dict,
 )
 from srgan.training.schedule import DECAYS
+from srgan.training.terms import TERMS
 
 Config = TypeVar("Config", bound="PretrainConfig")
 
@@ -64,8 +66,14 @@ AnyGenerator = sections(ARCHITECTURES)
 AnyDiscriminator = sections(DISCRIMINATORS, PROVIDED)
 
 
+# `pixel_weight` and so on: 0 leaves the term out.
+TermWeights = make_dataclass(
+    "TermWeights", [(f"{name}_weight", float, number(0.0, low=0)) for name in TERMS], frozen=True
+)
+
+
 @dataclass(frozen=True)
-class Loss:
+class Loss(TermWeights):
     """The content loss: of pixels (mse, l1), of VGG19's features (vgg22, vgg54, ...) or of several (perceptual).
 
     It asks for the original or, for distillation, a trained network's image (see `Teacher`).
@@ -78,6 +86,7 @@ class Loss:
     teacher: str = ""  # that network, as --weights of demo.py takes it
     degraded_teacher: str = ""  # of degraded crops, if another one; `teacher` has those that are nearly clean
     teacher_weight: float = number(0.75, low=0, high=1)  # of its image in the target; the original has the rest
+    phase_window: int = number(0, low=0)  # side of the phase term's windows in HR pixels; 0: the whole crop
     teacher_ensemble: bool = True  # its self-ensemble's image; false for a GAN, whose textures that would blur
 
     def __post_init__(self) -> None:
@@ -95,11 +104,8 @@ class AdversarialLoss(Loss):
     teacher_weight: float = number(1.0, low=0, high=1)
     teacher_ensemble: bool = False
     adversarial_weight: float = number(1e-3, low=0)
+    gan: Literal[tuple(GAN_LOSSES)] = "vanilla"  # type: ignore[valid-type]
     rolled: bool = False  # content and adversary see crops moved by less than the scale, another way at each step
-    pixel_weight: float = number(0.0, low=0)  # of the pixels' mean absolute error, against tints; the paper has none
-    phase_weight: float = number(0.0, low=0)  # of `phase_loss`, against checkerboards; the paper has none
-    phase_window: int = number(0, low=0)  # side of its windows in HR pixels; 0: the whole crop
-    spectrum_weight: float = number(0.0, low=0)  # of `spectrum_loss`, for texture as strong as the original's
 
 
 @dataclass(frozen=True)
@@ -114,15 +120,15 @@ class Optimizer:
     milestones: tuple[int, ...] = ()
     gamma: float = number(0.1, above=0, high=1)
     warmup: int = number(0, low=0)  # iterations at the start over which the generator's rate rises from 0
-    ema: float = number(0.0, low=0, high=0.99999)  # decay of the generator's moving average; 0: no average
+    ema: tuple[float, ...] = (0.0,)  # decays of the generator's moving averages, the first is exported; 0: none
 
     def __post_init__(self) -> None:
         if any(b <= a for a, b in zip((0, *self.milestones), self.milestones, strict=False)):
             raise UserError(f"milestones: expected iterations in rising order, found {list(self.milestones)}")
-        try:
-            make_optimizer([torch.zeros(1)], **asdict(self))  # which knows what it doesn't take
-        except ValueError as error:
-            raise UserError(f"type: {self.type} says: {error}") from error
+        if not all(0 <= decay <= 0.99999 for decay in self.ema):
+            raise UserError(f"ema: expected decays of 0 to 0.99999, found {list(self.ema)}")
+        with refusals(f"type: {self.type} says"):
+            make_optimizer([torch.zeros(1)], **asdict(self))
 
 
 @dataclass(frozen=True)
@@ -133,8 +139,8 @@ class AdversarialOptimizer(Optimizer):
     discriminator_lr: float = number(0.0, low=0, high=10)  # its rate at the start; 0: the generator's
 
 
-AnyOptimizer = sections(OPTIMIZERS, PROVIDED_TO_OPTIMIZERS, Optimizer)
-AnyAdversarialOptimizer = sections(OPTIMIZERS, PROVIDED_TO_OPTIMIZERS, AdversarialOptimizer)
+AnyOptimizer = sections(OPTIMIZERS, NO_KEYS, Optimizer)
+BothOptimizers = sections(OPTIMIZERS, NO_KEYS, AdversarialOptimizer)
 
 
 @dataclass(frozen=True)
@@ -202,12 +208,6 @@ class PretrainConfig:
                 "loss.degraded_teacher: expected loss.teacher for clean crops and a data.degradation, "
                 f"found loss.teacher={self.loss.teacher!r} and {self.data.degradation.name}"
             )
-        try:
-            # On the meta device, which allocates nothing: the class itself says what it doesn't take.
-            with torch.device("meta"):
-                build(**asdict(self.generator))
-        except ValueError as error:
-            raise UserError(f"generator: {error}") from error
         multiples = [
             ("data.crop", self.data.crop, "the scale", self.generator.scale),
             ("validation.every", self.validation.every, "log.every", self.log.every),
@@ -217,9 +217,16 @@ class PretrainConfig:
         ]
         if self.loss.texture_weight:
             multiples.append(("data.crop", self.data.crop, "the texture loss's window", TEXTURE_WINDOW))
+        if window := self.loss.phase_window:
+            multiples.append(("loss.phase_window", window, "the scale", self.generator.scale))
+            multiples.append(("data.crop", self.data.crop, "loss.phase_window", window))
         for key, value, name, divisor in multiples:
             if value % divisor:
                 raise UserError(f"{key}: expected a multiple of {name} ({divisor}), found {value}")
+        if self.loss.spectrum_weight and self.data.crop < SPECTRUM_WINDOW:
+            raise UserError(
+                f"loss.spectrum_weight: takes a data.crop of {SPECTRUM_WINDOW} or more, found {self.data.crop}"
+            )
 
 
 @dataclass(frozen=True)
@@ -228,9 +235,7 @@ class AdversarialConfig(PretrainConfig):
 
     discriminator: AnyDiscriminator = field(default_factory=get_args(AnyDiscriminator)[0])  # type: ignore[valid-type]
     loss: AdversarialLoss = AdversarialLoss()
-    optimizer: AnyAdversarialOptimizer = field(  # type: ignore[valid-type]
-        default_factory=get_args(AnyAdversarialOptimizer)[0]
-    )
+    optimizer: BothOptimizers = field(default_factory=get_args(BothOptimizers)[0])  # type: ignore[valid-type]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -242,16 +247,6 @@ class AdversarialConfig(PretrainConfig):
         multiple = DISCRIMINATORS[self.discriminator.type].multiple
         if self.data.crop % multiple:
             raise UserError(f"data.crop: the discriminator takes a multiple of {multiple}, found {self.data.crop}")
-        window, scale = self.loss.phase_window, self.generator.scale
-        if window and (window % scale or self.data.crop % window):
-            raise UserError(
-                f"loss.phase_window: expected a multiple of the scale {scale} that divides data.crop "
-                f"({self.data.crop}), found {window}"
-            )
-        if self.loss.spectrum_weight and self.data.crop < SPECTRUM_WINDOW:
-            raise UserError(
-                f"loss.spectrum_weight: takes a data.crop of {SPECTRUM_WINDOW} or more, found {self.data.crop}"
-            )
 
 
 def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:

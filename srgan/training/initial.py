@@ -10,17 +10,21 @@ from srgan.networks.network import TrainableNetwork
 from srgan.networks.released import released_weights
 from srgan.networks.weights import load_generator
 from srgan.training.config import PretrainConfig
+from srgan.training.parsing import refusals
 
 
-def initial_generator(config: PretrainConfig) -> TrainableNetwork:
+def initial_generator(config: PretrainConfig, resuming: bool = False) -> TrainableNetwork:
     """The generator of `init`, or an untrained one. One of another scale gives the tensors that both have.
+
+    Args:
+        resuming: a checkpoint is about to fill it: `init` need not be there any more.
 
     Raises:
         UserError: nothing at `init`, or a generator that differs from the config's in more than its scale.
     """
     shape = config.generator
-    if not config.init:
-        return build(**asdict(shape))
+    if resuming or not config.init:
+        return _untrained(config)
     if not shipped(Path(config.init)).exists() and config.init not in released_weights():
         raise UserError(
             f"init: expected a generator's weights or run folder, found nothing at {config.init}; "
@@ -32,7 +36,12 @@ def initial_generator(config: PretrainConfig) -> TrainableNetwork:
         if name != "scale" and found != wanted[name]:
             key = "type" if name == "architecture" else name
             raise UserError(f"init: {config.init} has {name} {found}, the config says generator.{key}: {wanted[name]}")
-    return trained if trained.scale == shape.scale else _rescaled(trained, build(**asdict(shape)))
+    return trained if trained.scale == shape.scale else _rescaled(trained, _untrained(config))
+
+
+def _untrained(config: PretrainConfig) -> TrainableNetwork:
+    with refusals("generator"):
+        return build(**asdict(config.generator))
 
 
 def _rescaled(trained: TrainableNetwork, generator: TrainableNetwork) -> TrainableNetwork:

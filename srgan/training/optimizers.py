@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # By their names in configs (`optimizer.type`), Adam first, the paper's (section 3.2). Their constructors' arguments are
-# keys of that section, but for those of `PROVIDED`. Left out are those that need more than a batch's gradient.
+# keys of that section, but for `NO_KEYS`. Left out are those that need more than a batch's gradient.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "Adam": torch.optim.Adam,
     **{
@@ -21,7 +21,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     },
 }
 FUSED = ("Adam", "AdamW", "SGD")  # on any device
-PROVIDED = (
+NO_KEYS = (
     *("params", "lr", "foreach", "fused", "maximize", "capturable", "differentiable"),
     "decoupled_weight_decay",  # AdamW's
 )

@@ -9,14 +9,14 @@ import operator
 import reprlib
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
-from srgan.common.errors import UserError, describe
+from srgan.common.errors import UserError, describe, error_context
 from srgan.common.home import expand_home
 
 Section = TypeVar("Section")
@@ -85,23 +85,35 @@ def from_dict(kind: type[Section], tree: Any, hints: Mapping[str, str] | None = 
 def sections(registry: Mapping[str, Callable[..., Any]], provided: Collection[str] = (), base: type = object) -> Any:
     """The type of a section `{type: NAME, its arguments}`: a union of one dataclass for each name of a registry.
 
-    Its keys, with types and defaults, are the arguments of what the registry holds, but for those `provided` elsewhere,
-    and the fields of `base`, a dataclass whose first field is `type`.
+    Its keys, with types, defaults and ranges (`Annotated[int, limits(...)]`), are the arguments of what the registry
+    holds, but for those `provided` elsewhere, and the fields of `base`, a dataclass whose first field is `type`.
     """
     kinds = [_section_of(name, make, provided, base) for name, make in registry.items()]
     return functools.reduce(operator.or_, kinds)
 
 
 def _section_of(name: str, make: Callable[..., Any], provided: Collection[str], base: type) -> Any:
-    types = typing.get_type_hints(make.__init__ if isinstance(make, type) else make)
-    fields = [("type", Literal[name], name)]
+    types = typing.get_type_hints(make.__init__ if isinstance(make, type) else make, include_extras=True)
+    fields: list[Any] = [("type", Literal[name], name)]
     for argument in inspect.signature(make).parameters.values():
-        kind, value = types.get(argument.name), argument.default
+        kind, value, limits = types.get(argument.name), argument.default, {}
+        if typing.get_origin(kind) is Annotated:
+            kind, limits = typing.get_args(kind)
         if type(value) is int and float in (kind, *typing.get_args(kind)):
             value = float(value)  # as a config has it that is read back
         if argument.name not in provided:
-            fields.append((argument.name, kind, value))
+            fields.append((argument.name, kind, dataclasses.field(default=value, metadata=limits)))
     return dataclasses.make_dataclass(name, fields, bases=(base,), frozen=True)
+
+
+@contextmanager
+def refusals(key: str) -> Iterator[None]:
+    """Turn a `ValueError`, with which a constructor refuses arguments of a section, into a `UserError` of its key."""
+    try:
+        with error_context(key):
+            yield
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from error
 
 
 def dotted_keys(kind: Any, prefix: str = "") -> Iterator[str]:

@@ -14,6 +14,7 @@ from srgan.common.errors import UserError, describe, error_context, warn
 from srgan.common.images import hr_tensor, lr_tensor
 from srgan.common.version import code_version
 from srgan.data.fingerprint import Fingerprint
+from srgan.networks.network import TrainableNetwork
 from srgan.networks.weights import save_weights
 from srgan.training.checkpoint import all_finite, save_checkpoint
 from srgan.training.config import PretrainConfig
@@ -22,7 +23,7 @@ from srgan.training.parsing import differences, from_dict, to_dict
 from srgan.training.resume import check_photographs, comparable_scores, open_run, resume_command
 from srgan.training.runlog import Log, RunFolder
 from srgan.training.signals import StopSignal
-from srgan.training.stages import PretrainStage
+from srgan.training.stages import Stage
 from srgan.training.validation import ValidationSet
 from srgan.upscaling.upscaler import Upscaler
 
@@ -78,7 +79,7 @@ class Trainer:
     def __init__(
         self,
         config: PretrainConfig,
-        stage_type: type[PretrainStage],
+        stage_type: type[Stage],
         device: torch.device,
         runs: Path,
         *,
@@ -239,12 +240,14 @@ class Trainer:
         self.log.sync()
         # Before the checkpoint: what is lost between the two comes again.
         self._export(self.folder.weights / "last.safetensors")
+        for decay, average in [*self.stage.averages.networks.items()][1:]:
+            self._export(self.folder.weights / f"last-ema{decay:g}.safetensors", average)
         save_checkpoint(self._state(), self.folder.checkpoint)
 
-    def _export(self, path: Path) -> None:
+    def _export(self, path: Path, network: TrainableNetwork | None = None) -> None:
         photographs = f"{self.dataset.fingerprint.count}, digest {self.dataset.fingerprint.digest}"
         facts = {"run": self.config.name, "iterations": self.iteration, "photographs": photographs}
-        save_weights(self.stage.exported, path, code=code_version(), **facts)
+        save_weights(network or self.stage.exported, path, code=code_version(), **facts)
 
     def _state(self) -> dict[str, Any]:
         return {
