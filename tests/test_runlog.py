@@ -1,6 +1,9 @@
 """The log and the curves of a run, whatever metrics it is scored by."""
 
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
@@ -8,11 +11,14 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from srgan.common.errors import UserError
 from srgan.common.images import read_rgb
 from srgan.evaluation.metrics import load_metrics
 from srgan.training.config import PretrainConfig, parse
+from srgan.training.curves import draw_curves, score_limits
 from srgan.training.parsing import to_dict
-from srgan.training.runlog import Log, RunFolder, draw_curves, score_limits
+from srgan.training.runfolder import RunFolder
+from srgan.training.runlog import Log
 
 CONFIG = to_dict(parse(PretrainConfig, {"name": "run", "validation": {"metrics": ["psnr", "ssim"]}}))
 
@@ -72,3 +78,41 @@ def test_curves_have_a_panel_for_each_metric(tmp_path: Path) -> None:
     draw_curves(tmp_path / "log.csv", tmp_path / "two.png", {"psnr": metrics["psnr"]}, {"psnr": 23})
     widths = [read_rgb(tmp_path / name).shape[1] for name in ("two.png", "three.png")]
     assert widths[1] / widths[0] == pytest.approx(3 / 2, rel=0.01)
+
+
+def test_weights_and_biases_gets_what_tensorboard_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, astronaut: np.ndarray
+) -> None:
+    """Against a stand-in for the package: rows and samples by iteration, and a resumed run goes on under its id."""
+    wandb = MagicMock(__spec__=ModuleSpec("wandb", None))
+    wandb.util.generate_id.side_effect = ["first", "second"]
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    tree = {"name": "run", "log": {"loggers": "wandb"}, "validation": {"metrics": ["psnr"]}}
+    config = to_dict(parse(PretrainConfig, tree))
+    for iteration in (0, 10):
+        log = Log(RunFolder(tmp_path, "run"), ["content", "psnr"], iteration, config)
+        if not iteration:
+            log.folder.samples.mkdir()
+        log.write({"iteration": iteration + 10, "content": 0.5})
+        log.write_samples(iteration + 10, astronaut)
+        log.sync()
+        log.close()
+    started = [call.kwargs for call in wandb.init.call_args_list]
+    assert [(run["id"], run["name"], run["config"]) for run in started] == [("first", "run", config)] * 2
+    run = wandb.init.return_value
+    assert [(*call.args[0], call.kwargs["step"]) for call in run.log.call_args_list] == [
+        ("content", 10),
+        ("samples", 10),
+        ("content", 20),
+        ("samples", 20),
+    ]
+    assert run.finish.call_count == 2
+    assert not (tmp_path / "run" / "tensorboard").exists()
+
+
+def test_a_logger_that_is_not_installed_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srgan.training.config.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"log\.loggers: wandb is not installed: pip install wandb"):
+        parse(PretrainConfig, {"name": "x", "log": {"loggers": ["tensorboard", "wandb"]}})
+    with pytest.raises(UserError, match=r"log\.loggers\[0\]: expected one of tensorboard, wandb, found 'mlflow'"):
+        parse(PretrainConfig, {"name": "x", "log": {"loggers": ["mlflow"]}})

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, make_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -20,6 +21,7 @@ from srgan.networks.architectures import ARCHITECTURES
 from srgan.networks.discriminators import DISCRIMINATORS, PROVIDED
 from srgan.networks.gan_losses import GAN_LOSSES
 from srgan.networks.losses import PIXEL_LOSSES, SPECTRUM_WINDOW, TEXTURE_WINDOW
+from srgan.training.loggers import LOGGERS
 from srgan.training.optimizers import NO_KEYS, OPTIMIZERS, make_optimizer
 from srgan.training.parsing import (
     apply_override,
@@ -164,11 +166,17 @@ class Validation:
 
 @dataclass(frozen=True)
 class Log:
-    """Iterations between rows of the log, checkpoints, and weights to keep."""
+    """Iterations between rows of the log, checkpoints, and weights to keep; and who gets the rows beside `log.csv`."""
 
     every: int = number(100, low=1)
     checkpoint: int = number(5_000, low=1)
     keep: int = number(0, low=0)  # 10000: weights/0010000.safetensors and so on, to choose from; 0: only last and best
+    loggers: tuple[Literal[tuple(LOGGERS)], ...] = ("tensorboard",)  # type: ignore[valid-type]
+
+    def __post_init__(self) -> None:
+        for package in filter(None, (LOGGERS[name].package for name in self.loggers)):
+            if not find_spec(package):
+                raise UserError(f"loggers: {package} is not installed: pip install {package}")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from srgan.common.errors import UserError, warn
 from srgan.data.fingerprint import Fingerprint, fingerprint_changes
 from srgan.training.checkpoint import load_checkpoint, previous
 from srgan.training.config import PretrainConfig, changes
-from srgan.training.runlog import RunFolder
+from srgan.training.runfolder import RunFolder
 
 # Keys that decide what a validation score means.
 SCORED_BY = ("validation.folders:", "validation.images:", "validation.best:", "data.degradation", "generator.scale:")

@@ -21,7 +21,8 @@ from srgan.training.config import PretrainConfig
 from srgan.training.loader import load_batches, load_photographs
 from srgan.training.parsing import differences, from_dict, to_dict
 from srgan.training.resume import check_photographs, comparable_scores, open_run, resume_command
-from srgan.training.runlog import Log, RunFolder
+from srgan.training.runfolder import RunFolder
+from srgan.training.runlog import Log
 from srgan.training.signals import StopSignal
 from srgan.training.stages import Stage
 from srgan.training.validation import ValidationSet
