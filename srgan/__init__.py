@@ -7,6 +7,7 @@ _HOME = {
     "Upscaler": "srgan.upscaling.upscaler",
     "SRResNet": "srgan.networks.srresnet",
     "MSRResNet": "srgan.networks.msrresnet",
+    "RRDBNet": "srgan.networks.rrdbnet",
     "Discriminator": "srgan.networks.discriminator",
     "VGGFeatures": "srgan.networks.vgg",
     "load_generator": "srgan.networks.weights",

@@ -4,6 +4,7 @@ from typing import Any
 
 from srgan.networks.msrresnet import MSRResNet
 from srgan.networks.network import TrainableNetwork
+from srgan.networks.rrdbnet import RRDBNet
 from srgan.networks.srresnet import SRResNet
 
 # By their names in configs (`generator.type`) and weights files. To add one, write its class in its own file and list
@@ -11,6 +12,7 @@ from srgan.networks.srresnet import SRResNet
 ARCHITECTURES: dict[str, type[TrainableNetwork]] = {
     "SRResNet": SRResNet,
     "MSRResNet": MSRResNet,
+    "RRDBNet": RRDBNet,
 }
 
 

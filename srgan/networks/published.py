@@ -11,6 +11,8 @@ from torch import Tensor
 
 from srgan.networks.layers import PReLU
 from srgan.networks.msrresnet import MSRResNet
+from srgan.networks.network import TrainableNetwork
+from srgan.networks.rrdbnet import RRDBNet
 from srgan.networks.srresnet import SRResNet
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -29,7 +31,7 @@ class Published(NamedTuple):
     """How another project's generator maps to a network of this one."""
 
     project: str
-    network: type[SRResNet | MSRResNet]
+    network: type[TrainableNetwork]
     mark: str  # a tensor name that only this project has
     names: dict[str, str]  # regular expression -> name here; {conv} and {bn}: the indices after the last block
     last: str | None = None  # the last convolution, if its output y is in [0, 1]: it becomes 2y - shift
@@ -59,7 +61,51 @@ LEFTTHOMAS = Published(
     tanh=True,
 )
 
+# Output nominally in [0, 1], not clamped.
+ESRGAN = Published(
+    "XPixelGroup/BasicSR's ESRGAN",
+    RRDBNet,
+    "body.0.rdb1.conv1.weight",
+    {
+        r"conv_first\.": "head.",
+        r"body\.(\d+)\.rdb(\d)\.": r"body.\1.dense\2.",
+        r"conv_body\.": "body.{conv}.",
+        r"conv_up1\.": "upsample.0.",
+        r"conv_up2\.": "upsample.1.",
+        r"conv_hr\.": "tail.0.",
+        r"conv_last\.": "tail.2.",
+    },
+    last="tail.2",
+)
+
 PUBLISHED = [
+    # Real-ESRGAN's x4plus as well.
+    ESRGAN,
+    # The files of 2018, of both versions of its code.
+    ESRGAN._replace(
+        mark="RRDB_trunk.0.RDB1.conv1.weight",
+        names={
+            r"conv_first\.": "head.",
+            r"RRDB_trunk\.(\d+)\.RDB(\d)\.": r"body.\1.dense\2.",
+            r"trunk_conv\.": "body.{conv}.",
+            r"upconv1\.": "upsample.0.",
+            r"upconv2\.": "upsample.1.",
+            r"HRconv\.": "tail.0.",
+            r"conv_last\.": "tail.2.",
+        },
+    ),
+    ESRGAN._replace(
+        mark="model.10.weight",
+        names={
+            r"model\.0\.": "head.",
+            r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.": r"body.\1.dense\2.conv\3.",
+            r"model\.1\.sub\.": "body.",
+            r"model\.3\.": "upsample.0.",
+            r"model\.6\.": "upsample.1.",
+            r"model\.8\.": "tail.0.",
+            r"model\.10\.": "tail.2.",
+        },
+    ),
     # SRResNet_x4, SRGAN_x4: convolutions before a batch norm have no bias; the output is clamped to [0, 1].
     Published(
         "Lornatang/SRGAN-PyTorch",
@@ -124,7 +170,13 @@ PUBLISHED = [
 
 def recognise(tensors: dict[str, Tensor]) -> Published | None:
     """The project to which these names belong, if it is one of `PUBLISHED`."""
-    return next((published for published in PUBLISHED if published.mark in tensors), None)
+    published = next((published for published in PUBLISHED if published.mark in tensors), None)
+    if published and published.network is RRDBNet:
+        # Real-ESRGAN's x2plus rearranges pixels first, and ESRGAN+ has more convolutions: networks of other kinds.
+        first = tensors.get("conv_first.weight", tensors.get("model.0.weight"))
+        if first is None or first.shape[1:2] != (3,) or any("conv1x1" in name for name in tensors):
+            return None
+    return published
 
 
 def convert(tensors: dict[str, Tensor], published: Published) -> dict[str, Tensor]:
@@ -132,7 +184,9 @@ def convert(tensors: dict[str, Tensor], published: Published) -> dict[str, Tenso
 
     Unknown names are kept, so that strict loading reports them.
     """
-    places = [int(name.split(".")[1]) for name in tensors if re.match(r"(trunk|residual_blocks)\.\d+\.", name)]
+    places = [
+        int(name.split(".")[1]) for name in tensors if re.match(r"(trunk|residual_blocks|body|RRDB_trunk)\.\d+\.", name)
+    ]
     blocks = max(places) + 1 if places else 5
     converted = {_rename(name, published.names, blocks): tensor for name, tensor in tensors.items()}
     for name, tensor in list(converted.items()):

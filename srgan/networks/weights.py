@@ -154,15 +154,21 @@ def _read_architecture(metadata: dict[str, str]) -> tuple[str, dict[str, int]]:
 
 
 def _guess_arguments(tensors: dict[str, Tensor]) -> dict[str, int]:
-    """The arguments of SRResNet or MSRResNet, from names and shapes, for files whose metadata lack them."""
-    head = tensors.get("head.0.weight")
-    shuffles = [t for name, t in tensors.items() if name.startswith("upsample.") and t.ndim == 4]
-    if head is None or not head.ndim or not shuffles:
+    """The arguments of a generator, from names and shapes, for files whose metadata lack them."""
+    head = tensors.get("head.0.weight", tensors.get("head.weight"))
+    upsample = [t for name, t in tensors.items() if name.startswith("upsample.") and t.ndim == 4]
+    if head is None or not head.ndim or not upsample:
         names = ", ".join(list(tensors)[:3])
         raise UserError(f"not a generator of this project: its tensors are named {names}, ...")
+    dense = tensors.get("body.0.dense1.conv1.weight")
+    if dense is not None and dense.ndim:
+        blocks = len([name for name in tensors if name.endswith(".dense1.conv1.weight")])
+        growth, scale = dense.shape[0], 2 ** min(len(upsample), 4)
+        return {"scale": scale, "blocks": blocks, "channels": head.shape[0], "growth": growth}
     blocks = len([name for name in tensors if name.startswith("body.") and name.endswith(".conv1.weight")])
     # A convolution before a pixel shuffle has factor^2 times as many output channels as input channels.
-    scale = 3 if len(shuffles) == 1 and shuffles[0].shape[0] == 9 * shuffles[0].shape[1] else 2 ** min(len(shuffles), 4)
+    squares = [shuffle.shape[0] / max(shuffle.shape[1], 1) for shuffle in upsample]
+    scale = {1: 1, 9: 3}.get(squares[0], 2) if len(squares) == 1 else 2 ** min(len(squares), 4)
     return {"scale": scale, "blocks": blocks, "channels": head.shape[0]}
 
 
