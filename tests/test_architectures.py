@@ -27,7 +27,10 @@ def network(name: str, scale: int = 4, blocks: int = 2, channels: int = 8) -> Tr
     """In eval mode, and no layer of it without effect."""
     if name == "RRDBNet" and scale == 3:
         pytest.skip("it doubles")
-    return randomised(build(name, scale=scale, blocks=blocks, channels=channels))
+    generator = randomised(build(name, scale=scale, blocks=blocks, channels=channels))
+    if name == "RRDBNet":
+        generator.tail[-1].weight.data *= 20  # untrained, its pictures are nearly flat
+    return generator
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -216,8 +219,6 @@ def test_parameters_of_rrdbnet() -> None:
 
 
 def test_rrdbnet_starts_with_a_quiet_body() -> None:
-    """Weights a tenth as large (ESRGAN, section 3.1): an untrained body of 8 blocks hardly changes its input."""
-    generator = build("RRDBNet", blocks=8, channels=16, growth=8)
-    x = torch.randn(1, 16, 12, 12)
-    *blocks, _ = generator.body
-    assert (nn.Sequential(*blocks)(x) - x).abs().mean() < 0.1 * x.abs().mean()
+    """Weights a tenth as large (ESRGAN, section 3.1): an untrained block is nearly 1.2 times its input."""
+    block, x = build("RRDBNet", channels=16, growth=8).body[0], torch.randn(1, 16, 12, 12)
+    assert (block(x) - 1.2 * x).abs().mean() < 0.05 * x.abs().mean()

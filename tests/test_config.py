@@ -83,7 +83,7 @@ MISTAKES = {
     "misspelt choice": ("name: x\noptimizer: {decay: cosin}\n", "found 'cosin'; did you mean cosine?"),
     "blocks": (
         "name: x\ngenerator: {blocks: 0}\n",
-        "generator: expected 1 to 1024 blocks of 1 to 4096 channels, found 0",
+        "generator.blocks: expected a number at least 1 and at most 1024",
     ),
     "misspelt generator": ("name: x\ngenerator: {type: SRResnet}\n", "found 'SRResnet'; did you mean SRResNet?"),
     "loss": (
@@ -220,6 +220,7 @@ def test_a_discriminators_own_arguments_and_crops() -> None:
 
 def test_keys_of_earlier_versions() -> None:
     old = {"name": "x", "generator": {"architecture": "MSRResNet", "scale": 4, "blocks": 2, "channels": 8}}
+    old["data"] = {"crop": 48, "halve": False}
     config = parse(PretrainConfig, old)
     assert to_dict(config)["generator"] == {"type": "MSRResNet", "scale": 4, "blocks": 2, "channels": 8}
     assert changes(to_dict(config) | old, config) == []

@@ -280,10 +280,12 @@ def parse(kind: type[Config], tree: dict[str, Any]) -> Config:
 
 
 def _present_names(tree: dict[str, Any]) -> dict[str, Any]:
-    """Keys of earlier versions under the names that they have now."""
-    generator = tree.get("generator")
+    """Keys of earlier versions under the names that they have now, without those that said nothing."""
+    generator, data = tree.get("generator"), tree.get("data")
     if isinstance(generator, dict) and "architecture" in generator and "type" not in generator:
         tree = tree | {"generator": {("type" if key == "architecture" else key): generator[key] for key in generator}}
+    if isinstance(data, dict) and data.get("halve") is False:
+        tree = tree | {"data": {key: value for key, value in data.items() if key != "halve"}}
     return tree
 
 
