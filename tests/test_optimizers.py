@@ -1,8 +1,8 @@
 """Optimisers and schedules by name: each takes the step of `torch.optim`, and goes on from its own moments."""
 
 import copy
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, make_dataclass
+from typing import Any, Optional
 
 import pytest
 import torch
@@ -10,7 +10,8 @@ from torch import nn
 
 from srgan.common.errors import UserError
 from srgan.training.config import AdversarialConfig, Optimizer, PretrainConfig, parse
-from srgan.training.optimizers import OPTIMIZERS, load_moments, make_optimizer
+from srgan.training.optimizers import NO_KEYS, OPTIMIZERS, load_moments, make_optimizer
+from srgan.training.parsing import from_dict, sections, to_dict
 from srgan.training.schedule import DECAYS, learning_rate
 
 
@@ -92,3 +93,17 @@ def test_rates_by_hand() -> None:
 def test_another_schedule_is_a_function_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DECAYS, "linear", lambda iteration, optimizer: 1 - iteration / optimizer.iterations)
     assert learning_rate(1, Optimizer(lr=1e-4, iterations=4, decay="linear")) == pytest.approx(0.75e-4)
+
+
+def test_an_optimizer_of_another_library_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As such libraries write them: defaults of None, whole numbers for fractions; read back they are the same."""
+
+    class Lion(torch.optim.Adam):
+        def __init__(self, params: Any, lr: float = 1, weight_decay: float = 0, slow: Optional[bool] = None) -> None:  # noqa: UP045
+            super().__init__(params, lr, weight_decay=weight_decay)
+
+    monkeypatch.setitem(OPTIMIZERS, "Lion", Lion)
+    kind = make_dataclass("Config", [("optimizer", sections(OPTIMIZERS, NO_KEYS, Optimizer))])
+    tree = to_dict(from_dict(kind, {"optimizer": {"type": "Lion"}}))
+    assert [tree["optimizer"][key] for key in ("type", "weight_decay", "slow")] == ["Lion", 0.0, None]
+    assert to_dict(from_dict(kind, tree)) == tree

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
@@ -221,13 +221,15 @@ def _member(kinds: Sequence[Any], value: Any, where: str) -> Any:
         others = [kind for kind in kinds if kind not in sections]
         return sections[0] if sections and isinstance(value, dict) else others[0]
     tag = dataclasses.fields(sections[0])[0].name
-    members = {getattr(section(), tag): section for section in sections}
+    members = {dataclasses.fields(section)[0].default: section for section in sections}
     name = value.get(tag, next(iter(members))) if isinstance(value, dict) else next(iter(members))
     return members[_choice(tuple(members), name, f"{where}.{tag}")]
 
 
 def _value(kind: Any, value: Any, where: str, hint: Hint) -> Any:
-    if isinstance(kind, UnionType):
+    if typing.get_origin(kind) in (UnionType, typing.Union):
+        if value is None and NoneType in typing.get_args(kind):
+            return None
         kind = _member(typing.get_args(kind), value, where)
     if dataclasses.is_dataclass(kind):
         return _section(kind, value, f"{where}.", hint)
