@@ -40,7 +40,7 @@ from srgan.networks.interpolate import mix
 from srgan.networks.tensors import read_tensor_file
 from srgan.networks.weights import find_weights, load_generator, load_network, save_weights
 from srgan.training.config import AdversarialConfig, PretrainConfig, parse
-from srgan.training.parsing import apply_override, build, differences, read_yaml, to_dict
+from srgan.training.parsing import apply_override, differences, from_dict, read_yaml, to_dict
 from srgan.training.stages import AdversarialStage, PretrainStage
 from srgan.training.trainer import Trainer
 
@@ -130,8 +130,8 @@ def _step(name: object, settings: Any, common: dict[str, Any], earlier: Mapping[
         return parse(STAGES[kind][0], whole)
     if kind == "teacher_images":
         keys = {key: whole.pop(key) for key in ("weights", "count", "crop") if key in whole}
-        return build(TeacherImages, keys | {"config": to_dict(parse(PretrainConfig, whole))})
-    return build(Mix, own) if kind == "mix" else build(Photographs, own)
+        return from_dict(TeacherImages, keys | {"config": to_dict(parse(PretrainConfig, whole))})
+    return from_dict(Mix, own) if kind == "mix" else from_dict(Photographs, own)
 
 
 def _digests(step: Step, folder: Path) -> dict[str, str]:
