@@ -67,7 +67,7 @@ def test_csv_and_json_say_the_same(tmp_path: Path) -> None:
 def test_doubled_answers_count_once_as_given_last(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     later = rows(answers="524").assign(time="2026-01-01T00:01:00.000Z")
     assert list(read(tmp_path, later, rows())["rating"]) == [5, 2, 4]
-    assert "Anna: 3 answers stand in more than one file; each counts once" in capsys.readouterr().err
+    assert "Anna: 3 answers are in more than one file; each counts once" in capsys.readouterr().err
 
 
 def test_two_raters_of_one_name_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -86,7 +86,7 @@ def test_a_partial_file_counts_and_is_named(tmp_path: Path, capsys: pytest.Captu
     [
         ("answer", "6", "answer: expected 1 to 5, found 6"),
         ("shown", "i9", "shown: expected 1 of the test's pictures, found i9"),
-        ("study", "s2", "of another test, s2; the key is that of s1"),
+        ("study", "s2", "from another test, s2; the key is for s1"),
         ("seconds", "soon", "trial, trials and seconds: expected numbers"),
         ("trial", None, "cut off or incomplete"),
     ],

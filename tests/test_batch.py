@@ -121,13 +121,13 @@ def test_only_results_are_overwritten(tmp_path: Path, upscaler: Upscaler, capsys
     jobs = plan(find_inputs([str(tmp_path)]).files, tmp_path, 4)
     assert run(upscaler, jobs) == 1
     assert own.read_bytes() == before
-    assert "a_x4.png is there and is no result of this program" in capsys.readouterr().err
+    assert "a_x4.png exists and is not a result of this program" in capsys.readouterr().err
     assert (tmp_path / "a_x4_x4.png").exists()
     own.unlink()
     for name in ("a_x4_compare.png", "compare.html"):
         (tmp_path / name).write_text("mine")
     job = Job(a, tmp_path / "a_x4.png")
-    with pytest.raises(UserError, match=r"compare\.html is there and is no result"):
+    with pytest.raises(UserError, match=r"compare\.html exists and is not a result"):
         run(upscaler, [job], page=tmp_path / "compare.html")
     assert run(upscaler, [job], page=tmp_path / "page.html") == 1
     assert (tmp_path / "a_x4_compare.png").read_text() == "mine"
@@ -201,7 +201,7 @@ def test_a_result_too_wide_for_its_format_is_refused_before_the_work(
 ) -> None:
     job = Job(save(tmp_path / "a.png", (16384, 1)), tmp_path / "a.gif")
     assert run(upscaler, [job]) == 1
-    assert "a.gif: .gif holds 65535 pixels a side, not 65536: take .png" in capsys.readouterr().err
+    assert "a.gif: .gif holds 65535 pixels per side, not 65536: use .png" in capsys.readouterr().err
 
 
 def test_of_a_tiff_with_pages_the_first_is_taken_or_all(
@@ -210,7 +210,7 @@ def test_of_a_tiff_with_pages_the_first_is_taken_or_all(
     pages = [Image.new("RGB", (12, 8), "red"), Image.new("L", (6, 10), 200)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     assert run(upscaler, [Job(tmp_path / "a.tif", tmp_path / "a.png")]) == 0
-    assert "a.tif: took the first of 2 pages; --format tiff takes all" in capsys.readouterr().err
+    assert "a.tif: used the first of 2 pages; --format tiff keeps all" in capsys.readouterr().err
     assert run(upscaler, [Job(tmp_path / "a.tif", tmp_path / "b.tif")]) == 0
     with Image.open(tmp_path / "b.tif") as image:
         assert (frame_count(image), image.mode, image.size) == (2, "RGB", (48, 32))

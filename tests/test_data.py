@@ -222,7 +222,7 @@ def test_div2k_layout_takes_its_own_lr_images(tmp_path: Path) -> None:
     crops = DIV2K(root, crop=32, cache=tmp_path / "cache")
     assert np.array_equal(crops.pairs[0].open()[0], darker)
     write_image(lr, np.pad(darker, ((0, 0), (0, 1), (0, 0)), "edge"))
-    rounded = r"0001x4\.png: expected 10 x 10 pixels.*found 11 x 10 \(rounded up\): cut the HR images to multiples of 4"
+    rounded = r"0001x4\.png: expected 10 x 10 pixels.*found 11 x 10 \(rounded up\): crop the HR images to multiples of"
     with pytest.raises(UserError, match=rounded):
         DIV2K(root, crop=32, cache=tmp_path / "cache", strict=True)
     with pytest.raises(UserError, match=r"no image is left of 1 to train on: .* 1 that can't be used, for the reasons"):
@@ -234,7 +234,7 @@ def test_div2k_layout_takes_its_own_lr_images(tmp_path: Path) -> None:
 
 def test_not_enough_disk_is_said_before_decoding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10_000}))
-    with pytest.raises(UserError, match=r"the decoded images take .* GB are free; make room or set data\.cache"):
+    with pytest.raises(UserError, match=r"the decoded images need .* GB are free; free some space, or set data\.cache"):
         dataset(folder)
     assert not cached(folder)
 

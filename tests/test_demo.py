@@ -65,10 +65,10 @@ def test_nothing_to_do_is_one_line(tmp_path: Path) -> None:
         (["--outscale", "0"], "--outscale: expected a factor above 0, found 0"),
         (["--outscale", "nan"], "--outscale: expected a factor above 0, found nan"),
         (["--outscale", "inf"], "--outscale: expected a factor above 0, found inf"),
-        (["--quality", "80"], "--quality is of .jpg .jpeg .webp .avif, and a result is .png: choose with --format"),
+        (["--quality", "80"], "--quality is for .jpg .jpeg .webp .avif, but a result is .png: choose with --format"),
         (["--quality", "101", "--format", "jpg"], "--quality: expected 1 to 100, found 101"),
         (["--quality", "0", "--format", "jpg"], "--quality: expected 1 to 100, found 0"),
-        (["--lossless", "--format", "jpg"], "--lossless is of .webp, and a result is .jpg (.png and .tif always are)"),
+        (["--lossless", "--format", "jpg"], "--lossless is for .webp, but a result is .jpg (.png and .tif always are)"),
         (["--device", "mps"], "--device mps: this PyTorch finds no Apple GPU; use --device cpu or auto"),
     ],
 )

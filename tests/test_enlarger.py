@@ -51,7 +51,7 @@ def test_a_texture_of_a_few_pixels(upscaler: Upscaler) -> None:
 
 
 def test_textures_whose_sides_would_be_no_whole_pixels(upscaler: Upscaler) -> None:
-    with pytest.raises(UserError, match=r"--tileable: 33 x 36\.3 are no whole pixels: take another --outscale"):
+    with pytest.raises(UserError, match=r"--tileable: 33 x 36\.3 are not whole pixels: choose another --outscale"):
         Enlarger(upscaler, 3.3, tileable=True)(np.zeros((11, 10, 3), np.uint8))
 
 
@@ -60,5 +60,5 @@ def test_too_little_memory_for_the_resize_is_one_line(upscaler: Upscaler, monkey
         raise MemoryError
 
     monkeypatch.setattr("srgan.application.enlarger.imresize", full)
-    with pytest.raises(UserError, match="no memory for 8 times the size: take another --outscale"):
+    with pytest.raises(UserError, match="not enough memory for 8 times the size: choose a smaller --outscale"):
         Enlarger(upscaler, 8)(np.zeros((4, 4, 3), np.uint8))

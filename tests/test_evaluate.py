@@ -167,7 +167,7 @@ def test_interpolations_stand_between_their_networks(weights: Path, tmp_path: Pa
     assert list(methods) == ["bicubic", "tiny", "other-0", "other-0.75", "other"]
     lr = astronaut[:16, :16]
     np.testing.assert_array_equal(methods["other-0"](lr), methods["tiny"](lr))
-    with pytest.raises(UserError, match="an interpolation takes two weights, found tiny"):
+    with pytest.raises(UserError, match="an interpolation needs two weights, found tiny"):
         load_methods([str(weights)], strengths=[0.5])
 
 

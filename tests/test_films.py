@@ -252,8 +252,8 @@ def test_an_interlaced_film_and_deep_pictures_are_named(tmp_path: Path, capsys: 
             film.mux([*video.encode(frame), *video.encode(None)])
         upscale_film(tmp_path / name, tmp_path / "out.mkv", lambda picture: picture)
     message = capsys.readouterr().err
-    assert "a.ts: interlaced, so that what moves has combs, which are upscaled, too: deinterlace it first" in message
-    assert "b.mkv: pictures of 10 bits come out in 8" in message
+    assert "a.ts: interlaced: moving objects have combs, which would be upscaled; deinterlace it first" in message
+    assert "b.mkv: pictures of 10 bits become 8-bit" in message
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
@@ -278,7 +278,7 @@ def test_a_film_is_upscaled_if_it_is_named(tmp_path: Path, capsys: pytest.Captur
     assert plan(find_inputs([str(tmp_path / "*.mp4")]).files, tmp_path, 2) == jobs, "its result is not upscaled again"
     (tmp_path / "film_x2.mp4").write_bytes(film.read_bytes())
     assert run(lambda _: upscaler, jobs, 2) == 1
-    assert "film_x2.mp4 is there and is no result of this program" in capsys.readouterr().err
+    assert "film_x2.mp4 exists and is not a result of this program" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"ends in one of \.mp4 \.mkv \.mov"):
         plan(find_inputs([str(film)]).files, tmp_path / "film.png", 4)
 

@@ -162,9 +162,9 @@ def test_refusals_name_the_file(tmp_path: Path) -> None:
     still = Picture([noise((4, 6, 3), np.uint8)])
     with pytest.raises(UserError, match=r"a\.xyz: expected a name that ends in"):
         write_picture(tmp_path / "a.xyz", still)
-    with pytest.raises(UserError, match=r"a\.jpg: .* no animation"):
+    with pytest.raises(UserError, match=r"a\.jpg: .* hold an animation"):
         write_picture(tmp_path / "a.jpg", Picture(still.frames * 2, {"duration": [50, 50]}))
-    with pytest.raises(UserError, match=r"a\.webp: \.webp holds 16383 pixels a side, not 20000"):
+    with pytest.raises(UserError, match=r"a\.webp: \.webp holds 16383 pixels per side, not 20000"):
         write_picture(tmp_path / "a.webp", Picture([np.zeros((1, 20000, 3), np.uint8)]))
     assert not list(tmp_path.iterdir())
 

@@ -163,7 +163,7 @@ def test_two_raters_from_make_to_score(browser: Any, make: Callable, run: Run, t
     assert rows["shown"].duplicated().sum() == 6
 
     printed = run("score", half, whole, tmp_path / "ben.csv", "--key", tmp_path / "rating" / "key.json")
-    assert "Anna, “A”: 29 answers stand in more than one file; each counts once" in printed
+    assert "Anna, “A”: 29 answers are in more than one file; each counts once" in printed
     scores = pd.read_csv(tmp_path / "rating" / "scores" / "scores.csv").set_index("method")
     assert scores["mos"].to_dict() == MARKS
     assert (scores["ratings"] == 30).all()

@@ -38,7 +38,7 @@ def test_results_of_another_program_are_not_overwritten(photographs: Path, tmp_p
     mine = tmp_path / "out" / "images" / "mine"
     finished = run("--sr", f"mine={mine}", "--data", photographs, "--out", tmp_path / "out")
     assert finished.returncode == 2
-    assert finished.stderr.endswith("mine would be overwritten: take another --out\n")
+    assert finished.stderr.endswith("mine would be overwritten: choose another --out\n")
 
 
 def test_a_missing_partner_is_one_line_and_exit_code_2(photographs: Path, tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ def test_no_memory_at_all_is_a_user_error(generator: SRResNet, monkeypatch: pyte
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(SRResNet, "features", fail)
-    with pytest.raises(UserError, match="no memory for a tile of 16 pixels"):
+    with pytest.raises(UserError, match="too little memory for a tile of 16 pixels"):
         Upscaler(generator).upscale(np.zeros((200, 200, 3), np.uint8))
 
 

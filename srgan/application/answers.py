@@ -38,15 +38,15 @@ def read_key(path: Path) -> dict[str, Any]:
 
 
 def read_answers(files: Sequence[Path], key: dict[str, Any]) -> pd.DataFrame:
-    """All answers of all raters: what can be read counts, what can't is named in a warning.
+    """All answers of all raters: what can be read counts, and warnings name what can't.
 
-    An answer that stands in several files counts once, as it was given last. Two sessions of one name are two
+    An answer that is in several files counts once, in its latest version. Two sessions under one name are two
     raters. A file for sheets has a line `NN,left`, `NN,right` or `NN,same` for each, and the rater's name.
 
     Returns:
         A row for each answer, by rater and trial: rater, trial, trials, seconds; picture and value, which are the same
         in both modes (value: the mark, or 1 and 0 for the two choices, 0.5 for neither); repeat (this rater has
-        answered for this picture before); benchmark, image; and method, rating or winner, loser (None for neither),
+        rated this picture before); benchmark, image; and method, rating or winner, loser (None for neither),
         side ("A", "B" or "same").
 
     Raises:
@@ -108,7 +108,7 @@ def _about_sheet(line: Sequence[str], path: Path, key: dict[str, Any]) -> dict[s
 
 
 def _as_text(row: dict[str, Any]) -> dict[str, str]:
-    """The columns of an answer as one line each; empty what is missing, or neither text nor a number."""
+    """The columns of an answer, each as one line; empty if missing, or if neither text nor a number."""
     values = {name: row.get(name) for name in COLUMNS}
     return {name: printable(str(v))[:LONGEST] if isinstance(v, str | int | float) else "" for name, v in values.items()}
 
@@ -118,7 +118,7 @@ def _problem(row: dict[str, str], key: dict[str, Any]) -> str | None:
     if not all(row.values()):
         return "cut off or incomplete"
     if row["study"] != key["study"]:
-        return f"of another test, {row['study']}; the key is that of {key['study']}"
+        return f"from another test, {row['study']}; the key is for {key['study']}"
     pair = key["mode"] == "preference"
     shown = row["shown"].split()
     if len(shown) != 1 + pair or not all(item in key["items"] for item in shown):
@@ -131,7 +131,7 @@ def _problem(row: dict[str, str], key: dict[str, Any]) -> str | None:
 
 
 def _about(row: dict[str, str], key: dict[str, Any]) -> dict[str, Any]:
-    """A sound answer, with what it is about in place of the pictures' ids."""
+    """A valid answer, with what the pictures are in place of their ids."""
     shown, answer = row["shown"].split(), row["answer"]
     (method, benchmark, image), *_ = (key["items"][item] for item in shown)
     known: dict[str, Any] = {name: row[name] for name in ("session", "rater", "time")}
@@ -147,11 +147,11 @@ def _about(row: dict[str, str], key: dict[str, Any]) -> dict[str, Any]:
 
 
 def _joined(answers: pd.DataFrame) -> pd.DataFrame:
-    """Drop doubled answers, tell sessions of one name apart, find repeats, and name what is unusual."""
+    """Drop duplicate answers, distinguish sessions under one name, find repeats, and warn about what is unusual."""
     answers = answers.sort_values("time", kind="stable")
     given = ["session", "trial"]
     for rater, count in answers[answers.duplicated(given)]["rater"].value_counts().items():
-        warn(f"{rater}: {count} answers stand in more than one file; each counts once, as it was given last")
+        warn(f"{rater}: {count} answers are in more than one file; each counts once, in its latest version")
     answers = answers.drop_duplicates(given, keep="last")
 
     names = answers.drop_duplicates("session").set_index("session")["rater"]

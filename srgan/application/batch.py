@@ -21,9 +21,9 @@ from srgan.common.errors import UserError
 from srgan.common.files import printable, remove_leftovers, writing
 from srgan.upscaling.upscaler import Upscaler
 
-# An animation is held in memory as a whole, by Pillow twice more: 12 bytes a pixel of the result, 3 GB at this size.
+# An animation is in memory as a whole, and twice more in Pillow: 12 bytes per pixel of the result, 3 GB at this size.
 MOST_FRAME_PIXELS = 2**28
-# From here on the size of the result is told beforehand.
+# From here on the size of the result is announced.
 LARGE_PIXELS = 64_000_000
 
 
@@ -36,36 +36,36 @@ def run(
     tileable: bool = False,
     **saving: object,
 ) -> int:
-    """Do the jobs; what fails is reported by name on standard error. Of several processes each does its shard.
+    """Do the jobs; failures are reported by name on standard error. Each of several processes does its shard.
 
     Args:
         choose: the upscaler for a file.
-        scale: the factor of the results; those of a network with another one are resized by MATLAB's bicubic.
-        page: compare each result with bicubic, in a picture beside it and in this HTML page.
-        skip_existing: leave results alone that are there.
-        tileable: what lies beyond a border is the opposite side, as in a texture that is laid side by side.
-        saving: how pictures are written: options of `write_picture`.
+        scale: the factor of the results; those of a network with another factor are resized by MATLAB's bicubic.
+        page: compare each result with bicubic, in a picture next to it and in this HTML page.
+        skip_existing: keep existing results.
+        tileable: beyond a border comes the opposite side, as for seamless textures.
+        saving: options of `write_picture`.
 
     Returns:
         How many failed.
 
     Raises:
-        UserError: a folder can't be made; `page` is a file of somebody else's, or can't be written.
+        UserError: a folder can't be created; `page` is not one of our files, or can't be written.
     """
     if page:
         _keep_foreign(page, is_page)
     if parallel.is_main():
         for folder in {job.target.parent for job in jobs}:
-            # What can't be written into is found before the work, not after it.
+            # So that an unwritable folder is found before the work, not after it.
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-            # Not those of another process that is still writing.
+            # Not those of a process that is still writing.
             remove_leftovers(folder, seconds=600)
     counts: Counter[str] = Counter()
     errors: list[str] = []
     figures: list[Any] = []
     for job in tqdm(parallel.shard(jobs), unit="image", disable=len(jobs) == 1 or None):
-        # `writing`: a name that is too long for the disk fails wherever it is looked at.
+        # `writing`: a name that is too long for the disk fails at the first access.
         with _reporting(errors), writing(job.target):
             if skip_existing and job.target.exists():
                 counts["skipped"] += 1
@@ -81,7 +81,7 @@ def run(
 def _summarise(
     jobs: Sequence[Job], scale: float, counts: Counter, errors: list[str], figures: list[str], page: Path | None
 ) -> int:
-    """Print what all processes did, and write the page; how many jobs failed."""
+    """Print what all processes did, and write the page. Returns: how many jobs failed."""
     reported = len(errors)
     counts, errors, figures = (
         sum(parallel.gather([counts]), Counter()),
@@ -102,11 +102,11 @@ def _summarise(
 
 def _keep_foreign(path: Path, is_own: Callable[[Path], bool]) -> None:
     if path.exists() and not is_own(path):
-        raise UserError(f"{path} is there and is no result of this program: move it, or take another --out")
+        raise UserError(f"{path} exists and is not a result of this program: move it, or choose another --out")
 
 
 def _upscale_file(enlarge: Enlarger, job: Job, saving: dict[str, object]) -> tuple[Picture, Picture] | None:
-    """Upscale one file; its picture and the result, or None for a film."""
+    """Upscale one file. Returns: its picture and the result, or None for a film."""
     _keep_foreign(job.target, is_own_result)
     if is_film(job.source):
         progress = partial(tqdm, desc=printable(job.source.name), unit="frame", leave=False, disable=None)
@@ -123,12 +123,12 @@ def _upscale_file(enlarge: Enlarger, job: Job, saving: dict[str, object]) -> tup
 
 
 def _read_again(job: Job) -> tuple[Picture, Picture] | None:
-    """A picture and the result that is there already, or None for a film."""
+    """A picture and its existing result, or None for a film."""
     return None if is_film(job.source) else (read_picture(job.source), read_picture(job.target))
 
 
 def _compare(job: Job, source: Picture, result: Picture, scale: float) -> str:
-    """Write a result's comparison with bicubic beside it; its figure for the page."""
+    """Write a result's comparison with bicubic next to it. Returns: its figure for the page."""
     path = comparison_path(job.target)
     _keep_foreign(path, is_own_result)
     comparison = compare_with_bicubic(source, result, printable(job.source.name), scale)
@@ -137,7 +137,7 @@ def _compare(job: Job, source: Picture, result: Picture, scale: float) -> str:
 
 
 def upscale_picture(enlarge: Enlarger, picture: Picture, name: str) -> Picture:
-    """Upscale a picture, frame by frame, metadata kept. One that takes long shows its progress under the name.
+    """Upscale a picture, frame by frame, keeping its metadata; slow ones show their progress, labelled with the name.
 
     Raises:
         UserError: there is not enough memory.
@@ -155,7 +155,7 @@ def upscale_picture(enlarge: Enlarger, picture: Picture, name: str) -> Picture:
 
 
 def _announce(job: Job, picture: Picture, scale: float) -> None:
-    """Say beforehand what a user may not expect of the result."""
+    """Say in advance what a user may not expect of the result."""
     name, suffix = printable(job.source.name), job.target.suffix.lower()
     if picture.is_animation and job.source.suffix.lower() == ".gif" and suffix == ".png":
         tqdm.write(f"{name}: {len(picture.frames)} frames become an animated PNG (--format gif: a GIF, of 256 colours)")

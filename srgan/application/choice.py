@@ -1,4 +1,4 @@
-"""Which of the released networks suits a file: that for clean images, or that for photographs as people have them."""
+"""Which released network suits a file: the one for clean images, or the one for compressed photographs."""
 
 from pathlib import Path
 from typing import Any
@@ -15,27 +15,26 @@ from srgan.networks.released import released_weights
 # By blind comparisons: docs/BLIND.md.
 CLEAN, PHOTO = "srgan", "srgan_photo"
 FOR = {CLEAN: "clean file(s)", PHOTO: "compressed file(s)"}
-# From here on a JPEG is nearly clean: docs/DEGRADATIONS.md has the measurement.
+# From this quality on, a JPEG is nearly clean, as measured in docs/DEGRADATIONS.md.
 HIGH_QUALITY = 95
 # The mean of the quantisation table for luminance at quality 50 (Annex K of the JPEG standard).
 MEAN_STEP = 3688 / 64
-# How many more coefficients near 0 the grid of a JPEG has than any other. Of 22 held-out photographs, reduced to half
-# their size: at least 0.16 at quality 95, at most 0.15 at 98, less than 0.01 without a grid.
+# By how much the share of coefficients near 0 on a JPEG's grid exceeds any other offset's. In 22 held-out photographs,
+# halved: at least 0.16 at quality 95, at most 0.15 at 98, less than 0.01 without a grid.
 GRID_EXCESS = 0.15
-GRID_WINDOW = 128  # the side, in pixels, of the part in the middle that is looked at
+GRID_WINDOW = 128  # the side, in pixels, of the central part that is examined
 
 
 def suited_weights(path: Path) -> str:
-    """The name of released weights for a file: those of `PHOTO` if it is compressed, else those of `CLEAN`."""
+    """The name of released weights for a file: `PHOTO` if it is compressed, else `CLEAN`."""
     return PHOTO if PHOTO in released_weights() and is_compressed(path) else CLEAN
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether a file was compressed so that it shows.
+    """Whether a file was visibly compressed.
 
-    A JPEG of less than `HIGH_QUALITY`, whatever has been a JPEG of such a quality, WebP, AVIF, HEIC, or a film.
-
-    Of a file that can't be read nothing is known.
+    So are JPEGs below `HIGH_QUALITY`, whatever was once such a JPEG, WebP, AVIF, HEIC and films. Files that can't be
+    read are not.
     """
     if is_film(path):
         return True
@@ -57,16 +56,16 @@ def jpeg_quality(image: Any) -> float:
 
 
 def has_jpeg_grid(image: Image.Image) -> bool:
-    """Whether an image has been a JPEG and wasn't resized since: a screenshot of one, or a PNG made of one.
+    """Whether an image was once a JPEG and hasn't been resized since, as a screenshot or a PNG made from a JPEG.
 
-    In the blocks in which a JPEG was quantised, many coefficients of the DCT are still 0 but for rounding, in those at
-    any other of the 64 offsets fewer (Fan and de Queiroz, 2003, look for the same traces).
+    In the blocks that were quantised, many DCT coefficients are still 0 up to rounding; at the other 63 offsets there
+    are fewer (Fan and de Queiroz, 2003, look for the same traces).
     """
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
         return False
     width, height = image.size
     left, top = (max(side - GRID_WINDOW, 0) // 2 for side in image.size)
-    # Seven pixels more than a multiple of 8, so that each offset has as many blocks.
+    # Seven pixels more than a multiple of 8, so that all offsets have the same number of blocks.
     part = image.crop((left, top, min(left + GRID_WINDOW + 7, width), min(top + GRID_WINDOW + 7, height)))
     luma = np.asarray(part.convert("L"), np.float64)
     shares = sorted(_share_near_zero(luma[y:, x:]) for y in range(8) for x in range(8))
@@ -74,7 +73,7 @@ def has_jpeg_grid(image: Image.Image) -> bool:
 
 
 def _share_near_zero(luma: np.ndarray) -> float:
-    """H x W in 0..255 -> of the AC coefficients of its 8 x 8 blocks, those near 0; flat blocks don't count."""
+    """H x W in 0..255 -> the share of AC coefficients of its 8 x 8 blocks that are near 0; flat blocks don't count."""
     rows, columns = (side // 8 for side in luma.shape)
     blocks = luma[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8).swapaxes(1, 2)
     ac = np.abs(dctn(blocks, axes=(2, 3), norm="ortho").reshape(-1, 64)[:, 1:])

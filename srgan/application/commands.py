@@ -24,7 +24,7 @@ def upscale() -> int:
     """Upscale pictures (files, folders, patterns) and films; without any, a photograph that comes with scikit-image."""
     parser = argparse.ArgumentParser(description=upscale.__doc__, parents=[device_options(precision="auto")])
     parser.add_argument("pictures", nargs="*", metavar="IMAGE_OR_FOLDER")
-    parser.add_argument("--out", type=Path, default="results/demo", help="folder, or the file of one (%(default)s)")
+    parser.add_argument("--out", type=Path, default="results/demo", help="folder, or a single file (%(default)s)")
     parser.add_argument(
         "--weights",
         type=Path,
@@ -37,24 +37,24 @@ def upscale() -> int:
     parser.add_argument(
         "--outscale", type=float, metavar="N", help="x N, such as 2, 3.5 or 8: by the network, then resized (bicubic)"
     )
-    parser.add_argument("--tileable", "--seamless", action="store_true", help="keep a texture's borders fitting")
+    parser.add_argument("--tileable", "--seamless", action="store_true", help="keep the borders of a texture seamless")
     sides = " or ".join(f"{side} for {device}" for device, side in TILE.items())
     parser.add_argument("--tile", type=int, metavar="N", help=f"side of a tile in pixels ({sides})")
     parser.add_argument(
         "--overlap", type=int, metavar="N", default=OVERLAP, help="of spandrel's networks' tiles (%(default)s)"
     )
-    parser.add_argument("--recursive", action="store_true", help="look into folders of folders")
-    parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there")
+    parser.add_argument("--recursive", action="store_true", help="search subfolders, too")
+    parser.add_argument("--skip-existing", action="store_true", help="skip images whose result exists")
     parser.add_argument("--compare", action="store_true", help="add comparisons with bicubic, and a page with a slider")
-    parser.add_argument("--format", choices=[suffix[1:] for suffix in OPTIONS], help="of the results (png)")
-    parser.add_argument("--quality", type=int, metavar="1..100", help="of .jpg, .webp and .avif")
-    parser.add_argument("--lossless", action="store_true", help="of .webp, which is lossy otherwise")
+    parser.add_argument("--format", choices=[suffix[1:] for suffix in OPTIONS], help="output format (png)")
+    parser.add_argument("--quality", type=int, metavar="1..100", help="for .jpg, .webp and .avif")
+    parser.add_argument("--lossless", action="store_true", help="lossless .webp; it is lossy otherwise")
     args = parser.parse_args()
 
     folder = args.out.parent if names_file(args.out) else args.out
     inputs = parallel.from_main(lambda: find_inputs(args.pictures or [str(example_photograph(folder))], args.recursive))
     upscaler = cache(partial(_upscaler, args))
-    # What suits a PNG is seen in its pixels: each file is decoded for this once at most.
+    # What suits a PNG is seen in its pixels, so each file is decoded for this, once at most.
     suited = cache(lambda path: args.weights or suited_weights(path))
     largest = upscaler(suited(inputs.files[0].path)).scale
     scale = largest if args.outscale is None else args.outscale
@@ -76,17 +76,17 @@ def _saving(args: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, object]:
     """--quality and --lossless as options of `write_picture`.
 
     Raises:
-        UserError: a result's format has no such thing.
+        UserError: a result's format has no such option.
     """
     suffixes = sorted({job.target.suffix.lower() for job in jobs})
     if args.quality is not None:
         if not 1 <= args.quality <= 100:
             raise UserError(f"--quality: expected 1 to 100, found {args.quality}")
         if others := [suffix for suffix in suffixes if suffix not in LOSSY]:
-            raise UserError(f"--quality is of {' '.join(LOSSY)}, and a result is {others[0]}: choose with --format")
+            raise UserError(f"--quality is for {' '.join(LOSSY)}, but a result is {others[0]}: choose with --format")
     if args.lossless and (others := [suffix for suffix in suffixes if suffix != ".webp"]):
         raise UserError(
-            f"--lossless is of .webp, and a result is {others[0]} (.png and .tif always are): choose with --format"
+            f"--lossless is for .webp, but a result is {others[0]} (.png and .tif always are): choose with --format"
         )
     options = {"quality": args.quality, "lossless": args.lossless}
     return {name: value for name, value in options.items() if value}

@@ -1,4 +1,4 @@
-"""Bicubic beside the result: a labelled picture of each pair, and one page with a slider over all of them."""
+"""Bicubic next to the result: a labelled picture of each pair, and a page with a slider for each."""
 
 import base64
 import io
@@ -17,10 +17,10 @@ from srgan.common.files import whole_file
 from srgan.common.images import to_8bit, write_image
 from srgan.data.resize import imresize
 
-# Of a larger result, the middle is shown.
+# Of larger results only the middle is shown.
 LONGEST_SIDE = 1280
 
-# The page, with placeholders; between the two marks stands the figure of one comparison.
+# The page, with placeholders; between the two marks is the figure of one comparison.
 _TEMPLATE = Path(__file__).with_name("comparison.html")
 _FIGURE_START, _FIGURE_END = "<!-- figure -->", "<!-- end of figure -->"
 
@@ -36,7 +36,7 @@ class Comparison(NamedTuple):
 
 
 def compare_with_bicubic(source: Picture, result: Picture, name: str, scale: float) -> Comparison:
-    """Upscale the source by MATLAB's bicubic. Of large pictures the middle is taken; transparency becomes white."""
+    """Upscale the source by MATLAB's bicubic. Large pictures are cut to the middle; transparency becomes white."""
     lr, sr = source.frames[0], result.frames[0]
     crop_height, crop_width = (min(length, int(LONGEST_SIDE / scale)) for length in lr.shape[:2])
     top, left = (lr.shape[0] - crop_height) // 2, (lr.shape[1] - crop_width) // 2
@@ -49,13 +49,13 @@ def compare_with_bicubic(source: Picture, result: Picture, name: str, scale: flo
     bicubic = imresize(_visible(lr_crop), scale)[: sr_crop.shape[0], : sr_crop.shape[1]]
     before, after = (Image.fromarray(image) for image in (bicubic, _visible(sr_crop)))
     for image in (before, after):
-        # Pillow writes it with the image, on the page too.
+        # Pillow writes it with the image, also on the page.
         image.info["icc_profile"] = source.metadata.get("icc_profile")
     return Comparison(name, scale, note, before, after)
 
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
-    """Write bicubic and the result side by side, each under its label."""
+    """Write bicubic and the result side by side, with labels above."""
     font = ImageFont.load_default(18)
     width, height = comparison.result.size
     panel, gap, header = max(width, 80), 8, 28  # a label is at most 80 pixels wide
@@ -83,7 +83,7 @@ def page_figure(comparison: Comparison) -> str:
 
 
 def write_page(path: Path, figures: Sequence[str], scale: float) -> None:
-    """Write an HTML page of figures (`page_figure`) that needs no other file.
+    """Write a self-contained HTML page of figures (`page_figure`).
 
     Raises:
         UserError: it can't be written.

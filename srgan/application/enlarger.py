@@ -1,4 +1,4 @@
-"""Any factor by a network and a resize; and textures that are laid side by side."""
+"""Enlargement by any factor, by a network and a resize; and seamless textures."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from srgan.upscaling.upscaler import Upscaler
 
 @dataclass(frozen=True)
 class Enlarger:
-    """Enlarges images by any factor: by a network, then by MATLAB's bicubic to the size that is asked for."""
+    """Enlarges images by any factor: by a network, then by MATLAB's bicubic to the requested size."""
 
     upscaler: Upscaler
     scale: float
@@ -23,16 +23,16 @@ class Enlarger:
         """uint8 or uint16 H x W [x C] -> round(scale * H) x round(scale * W) [x C], at least 1 x 1.
 
         Raises:
-            UserError: there is not enough memory; or a texture's sides would be no whole pixels.
+            UserError: there is not enough memory; or a texture's sides would not be whole pixels.
         """
         if not self.tileable:
             return self._enlarge(image, progress)
         sides = [self.scale * side for side in image.shape[:2]]
         if not all(map(_is_whole, sides)):
-            raise UserError(f"--tileable: {sides[1]:g} x {sides[0]:g} are no whole pixels: take another --outscale")
-        # As much as a pixel can depend on, the bicubic's share included.
+            raise UserError(f"--tileable: {sides[1]:g} x {sides[0]:g} are not whole pixels: choose another --outscale")
+        # As much as a pixel can depend on, including the bicubic.
         margin = self.upscaler.generator.receptive_radius + 2 + math.ceil(2 / min(self.scale, 1))
-        # A margin of whole pixels after the resize, too, or its grid would be another.
+        # The margin must be whole pixels after the resize, too, or its grid would differ.
         rows, columns = (
             next(n for n in range(margin, margin + side) if _is_whole(n * self.scale)) for side in image.shape[:2]
         )
@@ -47,8 +47,10 @@ class Enlarger:
         try:
             resized = imresize(result, self.scale / self.upscaler.scale)
         except MemoryError as error:
-            raise UserError(f"no memory for {self.scale:g} times the size: take another --outscale") from error
-        # MATLAB's rounds up.
+            raise UserError(
+                f"not enough memory for {self.scale:g} times the size: choose a smaller --outscale"
+            ) from error
+        # MATLAB rounds up.
         height, width = (max(round(self.scale * side), 1) for side in image.shape[:2])
         return resized[:height, :width]
 

@@ -1,4 +1,4 @@
-"""Films, upscaled frame by frame in bounded memory; all else is copied. PyAV reads and writes them (optional)."""
+"""Films, upscaled frame by frame in bounded memory, all else copied. PyAV (optional) reads and writes them."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -13,16 +13,16 @@ from srgan.application.streams import Copies, copy_tags, described
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import whole_file
 
-# Films that are read, and those that are written: what phones and browsers take, and Matroska, which holds most.
+# Films that are read, and those that are written: what phones and browsers play, and Matroska, which holds most.
 EXTENSIONS = {
     *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v"),
     *(".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm"),
     *(".rmvb", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".xvid", ".y4m"),
 }
 RESULTS = (".mp4", ".mkv", ".mov")
-# Where a film's own kind isn't written, the one that holds its sound; else Matroska.
+# For a film of a kind that isn't written, the kind that holds its sound; Matroska for others.
 _SUFFIXES = {".mp4": ".mp4", ".m4v": ".mp4", ".f4v": ".mp4", ".mov": ".mov", ".3gp": ".mov", ".3g2": ".mov"}
-# High quality; few frames looked ahead, since each of them is held in memory.
+# High quality; a short lookahead, since its frames are in memory.
 ENCODER, ENCODER_OPTIONS = "libx264", {"crf": "17", "preset": "fast", "rc-lookahead": "10"}
 
 # FFmpeg's numbers for colours: BT.709, the transfer curves of HDR (PQ and HLG), and primaries beyond those of BT.709
@@ -48,8 +48,8 @@ def upscale_film(
 ) -> None:
     """Upscale a film's video into H.264, 8 bits, BT.709.
 
-    Its sound, subtitles, chapters, attachments, titles and languages are copied; a warning names those that the
-    container of the result doesn't hold.
+    Sound, subtitles, chapters, attachments, titles and languages are copied; a warning names what the container of the
+    result doesn't hold.
 
     Args:
         upscale: uint8 H x W x 3 -> uint8, of a fixed factor.
@@ -73,11 +73,11 @@ def upscale_film(
 
 
 def _check_whole(av: ModuleType, source: Path) -> None:
-    """Whether a film's packets go as far as its header says, which takes seconds, and not the hours of the work."""
+    """Check that a film's packets go as far as its header says, which takes seconds; the work takes hours."""
     if source.exists() and not source.is_file():
         raise UserError(f"{source}: expected a film, found a folder or a device")
     with suppress(OSError), source.open("rb") as file:
-        # FFmpeg takes the length of an AVI from what there is of it.
+        # FFmpeg estimates the length of an AVI from what is left of it.
         kind, size = file.read(4), int.from_bytes(file.read(4), "little")
         if kind == b"RIFF" and 8 + size > (found := source.stat().st_size):
             raise UserError(f"{source}: expected {8 + size:,} bytes, found {found:,}: the file is cut off")
@@ -85,7 +85,7 @@ def _check_whole(av: ModuleType, source: Path) -> None:
         with _open(av, source) as film:
             expected = film.duration / av.time_base if film.duration else 0
             start = (film.start_time or 0) / av.time_base
-            # Not all containers say how long a picture is shown.
+            # Some containers don't say how long a picture is shown.
             rates = [video.guessed_rate for video in film.streams.video if video.guessed_rate]
             end, frame = 0.0, max((float(1 / rate) for rate in rates), default=0.0)
             for packet in film.demux():
@@ -94,7 +94,7 @@ def _check_whole(av: ModuleType, source: Path) -> None:
                     frame = max(frame, float((packet.duration or 0) * packet.time_base))
     except (av.FFmpegError, ValueError) as error:
         raise UserError(f"{source}: can't be upscaled as a film: {describe(error)}") from error
-    # Headers are rounded, and the last pictures may be without a duration.
+    # Headers are rounded, and the last pictures may have no duration.
     if expected - end > max(min(1, expected / 20), 2 * frame):
         raise UserError(f"{source}: expected {expected:.1f} s of film, found {end:.1f} s: the file is cut off")
 
@@ -113,7 +113,7 @@ def is_film_result(path: Path) -> bool:
 
 
 def _open(av: ModuleType, path: Path) -> Any:
-    # A short transport stream isn't recognised.
+    # A short transport stream isn't recognized.
     return av.open(str(path), format="mpegts" if path.suffix.lower() in (".ts", ".mts", ".m2t", ".m2ts") else None)
 
 
@@ -126,7 +126,7 @@ def _copy(
     upscale: Callable[[np.ndarray], np.ndarray],
     progress: Callable[..., Iterable],
 ) -> set[tuple[str, str]]:
-    """Upscale the pictures, copy the rest; the tags that were to be copied."""
+    """Upscale the pictures and copy the rest. Returns: the tags that should be in the result."""
     video = film.streams.best("video")
     video.thread_type = "AUTO"
     output = result.add_stream(ENCODER, rate=video.average_rate or 25, options=ENCODER_OPTIONS)
@@ -152,7 +152,7 @@ def _copy(
 
 
 def _warn_of_missing(av: ModuleType, source: Path, written: Path, target: Path, expected: set[tuple[str, str]]) -> None:
-    """Name what was to be copied and isn't there: each container holds some tags, and drops others without a word."""
+    """Name what should be in the result but isn't: containers silently drop the tags that they don't hold."""
     with av.open(str(written)) as result:
         missing = sorted({name for name, _ in expected - described(result, *result.streams)})
         with _open(av, source) as film:
@@ -163,30 +163,30 @@ def _warn_of_missing(av: ModuleType, source: Path, written: Path, target: Path, 
 
 
 def _warn_of_pictures(source: Path, frame: Any, video: Any) -> None:
-    """Name what of the pictures themselves is not kept."""
+    """Name what is not kept of the pictures themselves."""
     components = frame.format.components
     if video.codec_context.color_trc in _HDR:
-        warn(f"{source}: HDR becomes SDR without tone mapping: colours come out pale")
+        warn(f"{source}: HDR becomes SDR without tone mapping: colours become pale")
     elif video.codec_context.color_primaries in _WIDE:
-        warn(f"{source}: its wide range of colours is taken for BT.709's: colours come out pale")
+        warn(f"{source}: its wide colour gamut is treated as BT.709: colours become pale")
     if components[0].bits > 8:
-        warn(f"{source}: pictures of {components[0].bits} bits come out in 8")
+        warn(f"{source}: pictures of {components[0].bits} bits become 8-bit")
     if any(component.is_alpha for component in components):
         warn(f"{source}: its transparency is left out")
     if frame.interlaced_frame:
-        warn(f"{source}: interlaced, so that what moves has combs, which are upscaled, too: deinterlace it first")
+        warn(f"{source}: interlaced: moving objects have combs, which would be upscaled; deinterlace it first")
 
 
 def _read_frame(frame: Any) -> np.ndarray:
     """uint8 H x W x 3, upright."""
-    # Films without a colour space have that of their size, as all players assume.
+    # For films that don't say, all players assume the colour space by the size.
     colours = frame.colorspace if frame.colorspace != _UNSPECIFIED else "ITU709" if frame.height >= 720 else "ITU601"
     array = frame.reformat(format="rgb24", src_colorspace=colours).to_ndarray()
     return np.ascontiguousarray(np.rot90(array, frame.rotation // 90))
 
 
 def _set_up(output: Any, video: Any, frame: Any, pixels: np.ndarray) -> None:
-    """Tell the encoder what it encodes, once the first frame is there."""
+    """Set up the encoder, once the first frame is known."""
     height, width = pixels.shape[:2]
     output.width, output.height = width, height
     # Half the resolution for colours, as players expect; that needs even sides.

@@ -1,4 +1,4 @@
-"""Which picture files go in, and under which names the results come out."""
+"""Which picture files are upscaled, and how the results are named."""
 
 import glob
 from collections import Counter
@@ -20,7 +20,7 @@ from srgan.data.resize import imresize
 
 
 class InputFile(NamedTuple):
-    """A picture file, and its folder relative to the one that was named (empty for a file that was named itself)."""
+    """A picture file, and its folder relative to the given one (empty for a file that was given itself)."""
 
     path: Path
     folder: Path = Path()
@@ -28,7 +28,7 @@ class InputFile(NamedTuple):
 
 @dataclass
 class Inputs:
-    """The picture files found, and how many others were left out, by extension."""
+    """The picture files found, and the number of others, by extension."""
 
     files: list[InputFile] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -54,17 +54,17 @@ def names_file(out: Path) -> bool:
 
 
 def find_inputs(names: Sequence[str], recursive: bool = False) -> Inputs:
-    """The picture files that files, folders and patterns name, each once; names of nothing are kept, to be reported.
+    """The picture files that files, folders and patterns name, each once; missing ones are kept, to be reported.
 
-    In folders these are files with an image's extension, and those without any that open as an image. Films are taken
-    only if they are named, since each takes hours.
+    In folders these are files with an image's extension, and files without extension that open as an image. Films must
+    be named, since each takes hours.
 
     Raises:
         UserError: none of the names leads to a picture file.
     """
     inputs = Inputs()
     for name in names:
-        # The shell may leave patterns to us (Windows, quotes).
+        # The shell may not expand patterns (Windows, quotes).
         matches = [] if Path(name).exists() else sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute patterns)
         for path in map(Path, matches or [name]):
             if path.is_dir():
@@ -106,12 +106,12 @@ def _is_image(path: Path) -> bool:
 
 
 def _identity(path: Path) -> Path:
-    """One path for all names of a file's folder; of links to files each counts as a file of its own."""
+    """One path, whatever name its folder goes by; links to a file count as separate files."""
     return path.parent.resolve() / path.name
 
 
 def example_photograph(folder: Path) -> Path:
-    """A photograph that comes with scikit-image, a quarter as wide and high, in a folder: written if it isn't there."""
+    """A photograph that comes with scikit-image, at a quarter of its size, written into a folder unless it exists."""
     path = folder / "astronaut.png"
     if not path.exists():
         import skimage
@@ -128,17 +128,17 @@ def comparison_path(target: Path) -> Path:
 def plan(files: Sequence[InputFile], out: Path, scale: float, suffix: str | None = None) -> list[Job]:
     """Name the result of each picture.
 
-    In a folder this is `<stem>_x4.png`; pictures of one stem all take their whole names (`a.png_x4.png`,
-    `a.jpg_x4.png`), and those of one name also their folders, so that a name never means one picture today and another
-    tomorrow. Results of an earlier call, and their comparisons, are left out where they lie among the files.
+    In a folder this is `<stem>_x4.png`. Pictures with the same stem all keep their whole names (`a.png_x4.png`,
+    `a.jpg_x4.png`), and those with the same name also their folders, so that a name never means different pictures on
+    different days. Results of an earlier call, and their comparisons, are skipped if they are among the files.
 
     Args:
         out: a folder; or, for one picture, a file with the extension of a format.
-        suffix: the format of pictures, such as ".png", which is the default where `out` is a folder.
+        suffix: the format of pictures, such as ".png", the default if `out` is a folder.
 
     Raises:
-        UserError: `out` is a file, and there are several pictures, or its format isn't written or isn't `suffix`, or
-            it is the picture itself; or a film is to become an animation.
+        UserError: `out` is a file, and there are several pictures, or its format isn't supported or isn't `suffix`, or
+            it is the picture itself; or a film would become an animation.
     """
     for file in files:
         if suffix in (".gif", ".webp") and films.is_film(file.path):
@@ -153,7 +153,7 @@ def plan(files: Sequence[InputFile], out: Path, scale: float, suffix: str | None
         if suffix and formats is OPTIONS and kinds[suffix] != kinds[out.suffix.lower()]:
             raise UserError(f"--out {out} and --format {suffix[1:]} are two formats: leave one of them out")
         if out.exists() and files[0].path.exists() and out.samefile(files[0].path):
-            raise UserError(f"--out {out} is the picture itself: take another name")
+            raise UserError(f"--out {out} is the picture itself: choose another name")
         return [Job(files[0].path, out)]
     jobs = []
     for file, name in zip(files, _unique_names(files), strict=True):
@@ -172,7 +172,7 @@ def _unique_names(files: Sequence[InputFile]) -> list[Path]:
     depths = [0] * len(files)
     while True:
         names = [_name(file, depth) for file, depth in zip(files, depths, strict=True)]
-        # Some file systems take a.png and A.jpg for one stem.
+        # On some file systems, a.png and A.jpg have the same stem.
         keys = [str(name) if depth else str(name).casefold() for name, depth in zip(names, depths, strict=True)]
         counts = Counter(keys)
         if len(counts) == len(keys):

@@ -1,4 +1,4 @@
-"""What a picture file carries beside its pixels: EXIF, colour profile, texts, ...; and the mark of our results."""
+"""What a picture file holds besides pixels (EXIF, colour profile, texts, ...), and the mark of our results."""
 
 import math
 import re
@@ -18,28 +18,28 @@ from srgan.common.errors import UserError, warn
 from srgan.common.images import colour_profile, open_image
 from srgan.common.tiff import LAB, is_tiff, open_tiff
 
-# EXIF's ProcessingSoftware of every result (a GIF's comment begins with it): only files that have it are overwritten.
+# EXIF's ProcessingSoftware of every result (in GIFs, the start of the comment): only files with it are overwritten.
 MARK = "SRGAN super-resolution"
 
-# What doesn't hold for the result: the rotation, and how a TIFF stores its pixels.
+# Tags that don't apply to the result: the orientation, and how a TIFF stores its pixels.
 _OF_PIXELS = {254, 255, *range(256, 267), 273, *range(277, 280), 284, 292, 293, 317, 320, *range(322, 326), 330}
 _OF_PIXELS |= {*range(332, 335), 336, *range(338, 342), 347, *range(512, 522), 529, 530, 532, 42113}
 _OF_PIXELS |= {Base.Orientation, Base.InterColorProfile}
 _POINTERS = {IFD.Exif, IFD.GPSInfo, IFD.Interop}
-# Tags that would be wrong of larger pixels.
+# Tags that would be wrong for a larger picture.
 _OUTDATED = dict.fromkeys((33550, 33922, 34264, 34735, 34736, 34737), "the place on the map (GeoTIFF)")
 _OUTDATED |= {37724: "Photoshop's layers", 50838: "ImageJ's data", 50839: "ImageJ's data"}
 _XMP, _RESOURCES = 700, 34377
-# PNG's chunks that are copied as they are (texts, and what colours are meant), and those that are kept otherwise or
-# say nothing about the picture.
+# PNG chunks that are copied as they are (texts, and the meaning of colours), and those that are kept otherwise or say
+# nothing about the picture.
 _COPIED = (b"tEXt", b"zTXt", b"iTXt", b"gAMA", b"cHRM", b"sRGB", b"cICP")
 _OTHER_CHUNKS = {b"iCCP", b"eXIf", b"pHYs", b"tRNS", b"tIME", b"bKGD", b"hIST", b"sPLT", b"sBIT"}
 _OTHER_CHUNKS |= {b"acTL", b"fcTL", b"fdAT", b"iDOT"}
-# A JPEG's segments that Pillow reads, or that say how it is stored, by how they begin.
+# The beginnings of JPEG segments that Pillow reads, or that say how it is stored.
 _JPEG_SEGMENTS = (b"JFIF", b"JFXX", b"Exif\0", b"http://ns.adobe.com/xap/", b"ICC_PROFILE", b"MPF\0", b"Adobe")
 _STRETCHED = "that a pixel isn't square"
 _PHOTOSHOP = b"Photoshop 3.0\0"
-# How a format names what the others hold, too.
+# What warnings call it.
 _NAMES = {
     "icc_profile": "the colour profile",
     "dpi": "the resolution",
@@ -48,7 +48,7 @@ _NAMES = {
     "comment": "the comment",
     "photoshop": "IPTC and Photoshop's data",
 }
-# What each format holds of it.
+# What each format holds.
 _HELD = {
     ".png": {"icc_profile", "dpi", "exif", "xmp", "comment", "chunks"},
     ".jpg": {"icc_profile", "dpi", "exif", "xmp", "comment", "photoshop"},
@@ -61,11 +61,11 @@ _HELD |= {".jpeg": _HELD[".jpg"], ".tiff": _HELD[".tif"]}
 
 
 def read_metadata(path: Path, image: Image.Image) -> dict[str, Any]:
-    """What an open file says about itself.
+    """The metadata of an open file.
 
-    `icc_profile`, `dpi`, `exif` and `xmp` as Pillow's `save` takes them, `comment` (bytes), `chunks` of a PNG, as
-    pairs of name and content, and `photoshop`, a JPEG's segment of that; those that it has. What is left out is named
-    in a warning.
+    As far as it has them: `icc_profile`, `dpi`, `exif` and `xmp` as Pillow's `save` expects them, `comment` (bytes),
+    `chunks` of a PNG, as pairs of name and content, and `photoshop`, a JPEG's segment. A warning names what is left
+    out.
     """
     metadata: dict[str, Any] = colour_profile(image)
     image.load()
@@ -101,13 +101,13 @@ def read_metadata(path: Path, image: Image.Image) -> dict[str, Any]:
 
 
 def read_tiff_metadata(path: Path, page: TiffPage) -> dict[str, Any]:
-    """As `read_metadata`, of a page of a TIFF."""
+    """As `read_metadata`, for a page of a TIFF."""
     odd: list[str] = []
     metadata: dict[str, Any] = {}
     try:
         exif = _exif_of_page(path, page)
         profile = exif.get(Base.InterColorProfile)
-        # Those of inks and LAB have done their work: `read_page` gives RGB.
+        # Profiles for inks and LAB have been applied: `read_page` returns RGB.
         if isinstance(profile, bytes) and page.photometric not in (PHOTOMETRIC.SEPARATED, *LAB):
             metadata["icc_profile"] = profile
         unit = {2: 1, 3: 2.54}.get(exif.get(Base.ResolutionUnit, 2))
@@ -134,10 +134,10 @@ def read_tiff_metadata(path: Path, page: TiffPage) -> dict[str, Any]:
 
 
 def held_by(suffix: str, metadata: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The metadata that a format holds, moved to where it holds them; what it doesn't is named in a warning.
+    """The metadata that a format holds, moved to their place in it; a warning names the rest.
 
     Returns:
-        As `read_metadata`; instead of `comment`, `chunks` and `photoshop`: `pnginfo` and `extra` for Pillow's `save`.
+        As `read_metadata`, with `pnginfo` and `extra` for Pillow's `save` instead of `comment`, `chunks`, `photoshop`.
     """
     left_out = [name for key, name in _NAMES.items() if key in metadata.keys() - _HELD[suffix]]
     chunks = metadata.get("chunks", [])
@@ -158,14 +158,14 @@ def held_by(suffix: str, metadata: dict[str, Any], path: Path) -> dict[str, Any]
     if suffix in (".tif", ".tiff") and (content := held.pop("photoshop", None)):
         exif[_RESOURCES] = content.removeprefix(_PHOTOSHOP)
     if "dpi" in held:
-        # Where a format has no place of its own for it.
+        # For formats without a field of their own for it.
         exif[Base.XResolution], exif[Base.YResolution] = held["dpi"]
         exif[Base.ResolutionUnit] = 2  # the inch
     return held
 
 
 def result_exif(exif: Image.Exif | None, frame: np.ndarray) -> Image.Exif:
-    """The EXIF data of a result: those of its input (changed in place), with the size of the result and `MARK`."""
+    """The EXIF data of a result: its input's (changed in place), with the size of the result and `MARK`."""
     exif = Image.Exif() if exif is None else exif
     exif[Base.ProcessingSoftware] = MARK
     camera = exif.get_ifd(IFD.Exif)
@@ -204,7 +204,7 @@ def _exif_of_page(path: Path, page: TiffPage) -> Image.Exif:
 
 
 def _exif_and_xmp(exif: Image.Exif, xmp: bytes | str | tuple | None, odd: list[str]) -> dict[str, Any]:
-    """Those of both that there are; what can't be written is removed, and its name added to `odd`."""
+    """Both, as far as they exist; what can't be written is removed, and its name added to `odd`."""
     for tag in (*_OF_PIXELS, *_OUTDATED):
         exif.pop(tag, None)
     if exif.get(Base.ProcessingSoftware) == MARK:
@@ -215,13 +215,13 @@ def _exif_and_xmp(exif: Image.Exif, xmp: bytes | str | tuple | None, odd: list[s
     found: dict[str, Any] = {"exif": exif} if any(groups) or exif.keys() - _POINTERS else {}
     xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp) if isinstance(xmp, tuple) else xmp
     if xmp:
-        # The result is upright; Pillow and others take the orientation from here, too.
+        # The result is upright, and Pillow and others also read the orientation here.
         found["xmp"] = re.sub(rb'(tiff:Orientation(?:="|>))[0-9]', rb"\g<1>1", xmp)
     return found
 
 
 def _png_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each chunk that isn't needed to decode the file."""
+    """Name and content of each chunk that isn't needed for decoding."""
     with path.open("rb") as file:
         file.seek(8)
         while len(start := file.read(8)) == 8 and start[4:] != b"IEND":
@@ -242,7 +242,7 @@ def _keyword(content: bytes) -> str:
 
 
 def _meant_colours(metadata: dict[str, Any]) -> list[str]:
-    """What a PNG says of its colours, if it isn't what a file means that says nothing, or repeats its profile."""
+    """What a PNG says about its colours, unless it is the default or repeats the profile."""
     chunks = dict(metadata["chunks"])
     if "icc_profile" in metadata or b"sRGB" in chunks:
         return []
@@ -263,7 +263,7 @@ def _png_info(chunks: list[tuple[bytes, bytes]], comment: bytes | None, xmp: byt
 
 
 def _is_stretched(dots: Any) -> bool:
-    """Whether a width and a height, if they are any, in dots of no unit say that a pixel isn't square."""
+    """Whether a horizontal and a vertical resolution, if any, say that a pixel isn't square."""
     return bool(dots and all(dots) and dots[0] != dots[1])
 
 
@@ -272,12 +272,12 @@ def _resolution(dots: Any, unit: float = 1) -> tuple[float, float] | None:
         x, y = (float(value) * unit for value in dots)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    # JPEG has 16 bits for it.
+    # JPEG stores it in 16 bits.
     return (x, y) if all(math.isfinite(value) and 0 < value < 0xFFFF for value in (x, y)) else None
 
 
 def _drop_odd_tags(exif: Image.Exif) -> list[str]:
-    """Remove, in place, the tags that Pillow read but can't write; their names."""
+    """Remove, in place, the tags that Pillow read but can't write. Returns: their names."""
     odd = []
     groups = {None: exif, IFD.Exif: exif.get_ifd(IFD.Exif), IFD.GPSInfo: exif.get_ifd(IFD.GPSInfo)}
     for group, tags in groups.items():

@@ -1,7 +1,7 @@
-"""Statistics of an opinion test: mean opinion scores, preferences, and how far the raters can be trusted.
+"""Statistics of an opinion test: mean opinion scores, preferences, and the raters' reliability.
 
-Ratings and preferences are what `read_answers` gives, without repeats unless it says otherwise: tables with the columns
-rater, benchmark and image, and method and rating (1 to 5), or winner and loser.
+Ratings and preferences are tables of `read_answers`, without repeats unless stated otherwise, with the columns rater,
+benchmark and image, and method and rating (1 to 5), or winner and loser.
 """
 
 from collections.abc import Sequence
@@ -39,10 +39,10 @@ def mean_opinion_scores(ratings: pd.DataFrame) -> pd.DataFrame:
 
 
 def resampled(raters: int, images: int, samples: int = 2000) -> np.ndarray:
-    """How often each rater's answer on each image counts in samples x raters x images of a bootstrap.
+    """How often each answer counts in each sample of a bootstrap: samples x raters x images.
 
     Raters and images are both drawn with replacement, so that an interval covers other raters and other images (the
-    pigeonhole bootstrap, Owen 2007); those of a single rater, or of a single image, cover the other source alone.
+    pigeonhole bootstrap, Owen 2007); with a single rater, it covers other images only, and vice versa.
     """
     random = np.random.default_rng(0)
     drawn = [random.multinomial(count, np.full(count, 1 / count), samples) for count in (raters, images)]
@@ -57,8 +57,8 @@ def interval(samples: np.ndarray) -> np.ndarray:
 def compare_methods(ratings: pd.DataFrame) -> pd.DataFrame:
     """Wilcoxon's signed-rank test between any two methods, by benchmark and over all of them.
 
-    A pair of the test is an image: its mean rating over the raters, for one method and for the other. p_holm is p after
-    Holm's (1979) correction for all pairs of methods of that benchmark.
+    The paired samples are images: the mean rating over the raters for either method. p_holm is p after Holm's (1979)
+    correction for all pairs of methods on that benchmark.
 
     Returns:
         Columns benchmark, method, other, images, difference (mean of method - other), p, p_holm.
@@ -68,7 +68,7 @@ def compare_methods(ratings: pd.DataFrame) -> pd.DataFrame:
         means = group.pivot_table(index=["benchmark", "image"], columns="method", values="rating")
         rows = []
         for method, other in combinations(group["method"].unique(), 2):
-            # Means of the same marks may differ in their last bit.
+            # Equal means may differ in the last bit.
             differences = (means[method] - means[other]).dropna().round(9)
             p = wilcoxon(differences).pvalue if differences.any() else 1.0
             rows.append((benchmark, method, other, len(differences), differences.mean(), p))
@@ -83,7 +83,7 @@ def _benchmarks_and_all(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """p values corrected for their number by Holm's (1979) step-down method."""
+    """p values, corrected for multiple tests by Holm's (1979) step-down method."""
     values = np.asarray(p, float)
     order = np.argsort(values)
     corrected = np.empty_like(values)
@@ -94,13 +94,13 @@ def holm(p: Sequence[float]) -> np.ndarray:
 def krippendorff_alpha(answers: pd.DataFrame) -> float:
     """Agreement of the raters: 1 if they never differ, 0 if they agree as by chance (Krippendorff 2011, interval data).
 
-    Of two values, as for preferences, it is the alpha of nominal data, too.
+    For two values, as in preferences, it is also the alpha of nominal data.
 
     Args:
         answers: columns rater, picture and value.
 
     Returns:
-        NaN if no picture has two answers, or all answers are one.
+        NaN if no picture has two answers, or all answers are equal.
     """
     shared = answers[answers.groupby("picture")["value"].transform("size") > 1]
     groups = shared.groupby("picture")["value"]
@@ -110,12 +110,12 @@ def krippendorff_alpha(answers: pd.DataFrame) -> float:
 
 
 def rater_table(answers: pd.DataFrame) -> pd.DataFrame:
-    """How far each rater can be trusted; answers are those of `read_answers`, repeats among them.
+    """How reliable each rater is; the answers are those of `read_answers`, with repeats.
 
     Returns:
         Columns rater, answered, trials, seconds (median), agreement (Spearman's correlation with the mean of the
-        others), repeats, same (share of repeats that got the first answer again), apart (mean distance of the two), and
-        for preferences side_a (share of answers that were A: who doesn't look at the pictures is far from a half).
+        others), repeats, same (share of repeats answered as before), apart (mean distance of the two answers), and for
+        preferences side_a (share of answers A; far from a half for raters who don't look at the pictures).
     """
     first, again = (answers[answers["repeat"] == repeat] for repeat in (False, True))
     table = first.pivot_table(index="picture", columns="rater", values="value")
@@ -136,14 +136,14 @@ def rater_table(answers: pd.DataFrame) -> pd.DataFrame:
 def bradley_terry(wins: np.ndarray) -> np.ndarray:
     """Scores whose differences are the log odds of being preferred (Bradley & Terry 1952), with mean 0.
 
-    The maximum of the likelihood by the iteration of Hunter (2004), after half a win more for either side of each pair:
-    else the score of a method that always wins would be infinite.
+    The maximum of the likelihood by the iteration of Hunter (2004), after adding half a win to either side of each
+    pair; otherwise the score of a method that always wins would be infinite.
 
     Args:
-        wins: (..., M, M), how often the method of the row was preferred to that of the column.
+        wins: (..., M, M), how often the row's method was preferred to the column's.
 
     Returns:
-        (..., M); of methods that were never compared, the differences mean nothing.
+        (..., M); differences between methods that were never compared mean nothing.
     """
     wins = wins + 0.5 * (1 - np.eye(wins.shape[-1]))
     compared = wins + wins.swapaxes(-1, -2)

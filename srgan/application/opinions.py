@@ -23,7 +23,7 @@ from srgan.data.pairs import ImagePair, find_pairs
 from srgan.evaluation.evaluate import load_benchmarks, nearest
 from srgan.evaluation.report import write_csv
 
-# Raters are calibrated on images that aren't rated; the paper's are 20 of the BSD300 training set.
+# Raters are calibrated on images that aren't rated; the paper used 20 of the BSD300 training set.
 CALIBRATION = [Path(f"skimage:{name}.png") for name in ("coffee", "chelsea", "astronaut")]
 
 Item = TypeVar("Item")
@@ -57,8 +57,8 @@ def _arguments() -> argparse.Namespace:
         help="folders of results/images, nearest, HR (default: all); of photographs bicubic and weights",
     )
     make.add_argument("--preference", action="store_true", help="pairs, A or B, in place of marks; default: no HR")
-    make.add_argument("--sheets", action="store_true", help="write each pair as a picture, too")
-    make.add_argument("--images", type=int, help="so many of each folder, evenly spaced (default: all)")
+    make.add_argument("--sheets", action="store_true", help="also write each pair as a picture")
+    make.add_argument("--images", type=int, help="number per folder, evenly spaced (default: all)")
     make.add_argument("--repeats", type=int, help="pictures shown twice to each rater (default: a tenth)")
     make.add_argument("--calibration", nargs="+", type=Path, default=CALIBRATION, help="folders of images, up to 20")
     make.add_argument("--scale", type=int, default=4)
@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
         if args.sheets and not args.preference:
             raise UserError("--sheets shows pairs: add --preference")
     if args.command == "make" and min(args.images or 1, (args.repeats or 0) + 1, args.scale - 1) < 1:
-        raise UserError("--images takes 1 or more, --repeats 0 or more, --scale 2 or more")
+        raise UserError("expected --images of 1 or more, --repeats of 0 or more, --scale of 2 or more")
     return args
 
 
@@ -132,16 +132,16 @@ def photograph_versions(args: argparse.Namespace) -> tuple[list[str], Versions]:
 
 
 def evenly_spaced(items: Sequence[Item], count: int | None) -> list[Item]:
-    """So many of the items, from the first to the last."""
+    """This many of the items (None: all), from the first to the last."""
     places = np.linspace(0, len(items) - 1, min(count or len(items), len(items))).round().astype(int)
     return [items[place] for place in places]
 
 
 def chosen_methods(args: argparse.Namespace) -> list[str]:
-    """Those asked for, or all that there are.
+    """The requested methods, or all that have results.
 
     Raises:
-        UserError: there are no results of a method.
+        UserError: a method has no results.
     """
     folders = sorted(path.name for path in (args.results / "images").glob("*") if path.is_dir())
     methods = list(dict.fromkeys(args.methods or (folders if args.preference else ["nearest", *folders, "HR"])))
@@ -159,9 +159,9 @@ def chosen_methods(args: argparse.Namespace) -> list[str]:
 def encoded_versions(
     pair: ImagePair, methods: Sequence[str], benchmark: str, args: argparse.Namespace
 ) -> dict[str, str]:
-    """An image as each method made it, in lossless WebP and base64: no metadata gives the method away.
+    """Each method's version of an image, without metadata that would give the method away.
 
-    HR and nearest come from the pair, the rest from test.py's files.
+    HR and nearest are made from the pair, the others read from test.py's results.
     """
     lr, hr = pair.read(args.scale)
     images = []
@@ -225,7 +225,7 @@ def score(args: argparse.Namespace) -> None:
 
 
 def mos_table(scores: pd.DataFrame) -> str:
-    """A row for each method, a column for each benchmark, and the paper's rows where they share one."""
+    """A row per method, a column per benchmark, and the paper's rows if they share one."""
     scores = scores.assign(
         text=[f"{row.mos:.2f} [{cell(row.low)}, {cell(row.high)}]" for row in scores.itertuples()],
         column=scores["benchmark"] + " (" + scores["images"].astype(str) + ")",

@@ -1,4 +1,4 @@
-"""Parts of photographs, each by several networks: what viewers compare where there is no original."""
+"""Parts of photographs upscaled by several networks, for viewers to compare if there is no original."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def find_parts(image: np.ndarray) -> list[tuple[int, int]]:
     Detail is the mean difference of neighbouring pixels. A middling part has plain surfaces, which show noise.
 
     Args:
-        image: uint8 H x W x 3; of one smaller than a part there are none.
+        image: uint8 H x W x 3; if it is smaller than a part, there are none.
     """
     luma = image.astype(float).mean(axis=2)
     detail = np.abs(np.gradient(luma)).sum(axis=0)
@@ -39,7 +39,7 @@ def find_parts(image: np.ndarray) -> list[tuple[int, int]]:
 
 
 def upscale_part(image: np.ndarray, x: int, y: int, upscale: Callable[[Image.Image], Image.Image]) -> np.ndarray:
-    """A part by a network, without the margin that it saw: uint8, 4 * HEIGHT x 4 * WIDTH x 3."""
+    """A part upscaled by a network, which also sees a margin: uint8, 4 * HEIGHT x 4 * WIDTH x 3."""
     left, top = max(x - MARGIN, 0), max(y - MARGIN, 0)
     sr = np.asarray(upscale(Image.fromarray(image[top : y + HEIGHT + MARGIN, left : x + WIDTH + MARGIN])))
     top, left = (y - top) * SCALE, (x - left) * SCALE
@@ -47,7 +47,7 @@ def upscale_part(image: np.ndarray, x: int, y: int, upscale: Callable[[Image.Ima
 
 
 def load_contender(name: str) -> tuple[str, Callable[[Image.Image], Image.Image]]:
-    """The name of weights with the start of their SHA-256, and what upscales a picture; or those of "bicubic".
+    """A name, with the start of the weights' SHA-256, and the function that upscales; also for "bicubic".
 
     Raises:
         UserError: no such weights.

@@ -1,4 +1,4 @@
-"""Picture files: read and written in their own depth, colours and frames, with their metadata."""
+"""Picture files, read and written with their own depth, colours, frames and metadata."""
 
 import io
 import struct
@@ -36,10 +36,10 @@ LOSSY = (".jpg", ".jpeg", ".webp", ".avif")
 # The longest side that a format holds, in pixels.
 LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535, ".avif": 65536}
 TIFF = (".tif", ".tiff")
-# The formats of animations that are read, by Pillow's names, and those that are written.
+# Formats whose animations are read, by Pillow's names, and those that are written.
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 ANIMATED_RESULTS = (".gif", ".png", ".webp", ".avif")
-# From here on a TIFF may need offsets of 64 bits.
+# From here on a TIFF may need 64-bit offsets.
 BIG_TIFF = 2**32 - 2**25
 
 
@@ -48,9 +48,8 @@ class Picture:
     """The contents of a picture file.
 
     Args:
-        frames: arrays as of `to_array`: one; or those of an animation, all of one shape and type; or the pages of a
-            TIFF.
-        metadata: as of `read_metadata`; of an animation also `duration` (ms of each frame) and `loop`.
+        frames: arrays as from `to_array`: one; or an animation's, all with one shape and type; or the pages of a TIFF.
+        metadata: as from `read_metadata`; for an animation also `duration` (ms of each frame) and `loop`.
     """
 
     frames: list[np.ndarray]
@@ -62,11 +61,11 @@ class Picture:
 
 
 def read_picture(path: Path, all_pages: bool = False, most_pixels: float = float("inf")) -> Picture:
-    """Decode a file: all frames of an animation; of other files with several pictures, such as a TIFF, the first.
+    """Decode a file: all frames of an animation, the first picture of other files.
 
     Args:
         all_pages: read all pages of a TIFF; otherwise a warning says how many there are.
-        most_pixels: the most that all frames or pages may have together.
+        most_pixels: the maximum for all frames or pages together.
 
     Raises:
         UserError: as `read_rgb`, or more pixels than that.
@@ -74,17 +73,17 @@ def read_picture(path: Path, all_pages: bool = False, most_pixels: float = float
     if is_tiff(path):
         with open_tiff(path) as pages:
             if len(pages) > 1 and not all_pages:
-                warn(f"{path}: took the first of {len(pages)} pages; --format tiff takes all")
+                warn(f"{path}: used the first of {len(pages)} pages; --format tiff keeps all")
                 pages = pages[:1]
             _check_memory(path, len(pages), pages[0].imagewidth, pages[0].imagelength, most_pixels)
             return Picture([read_page(page, path) for page in pages], read_tiff_metadata(path, pages[0]))
     with open_image(path) as image:
         frames = getattr(image, "n_frames", 1)
-        # Other files of several pictures, such as a phone's MPO and HEIC, hold previews behind the first.
+        # In other files with several pictures, such as a phone's MPO and HEIC, the others are previews.
         if frames > 1 and image.format in ANIMATED:
             _check_memory(path, frames, image.width, image.height, most_pixels)
             return _read_animation(path, image, frames)
-        # The metadata come second: looking for EXIF decodes a PNG, and `to_array` wants to do that itself.
+        # Metadata come second: looking for EXIF decodes a PNG, which `to_array` has to do itself.
         return Picture([to_array(image)], read_metadata(path, image))
 
 
@@ -99,10 +98,10 @@ def _check_memory(path: Path, frames: int, width: int, height: int, most_pixels:
 
 
 def write_picture(path: Path, picture: Picture, **options: object) -> None:
-    """Write a result, marked as such, in the format of the path's extension; what the format can't hold is converted.
+    """Write a result, marked as such, in the format of the path's extension, converting what it can't hold.
 
-    JPEG has no alpha: it is composited onto white. Only PNG and TIFF have 16 bits: the others get 8. `options` replace
-    those of `OPTIONS`, as Pillow's `save` takes them: `quality`, of the formats in `LOSSY`, and WebP's `lossless`.
+    JPEG has no alpha: it is composited onto white. Only PNG and TIFF have 16 bits: the others get 8. `options` override
+    `OPTIONS` and are passed to Pillow's `save`: `quality` for formats in `LOSSY`, and `lossless` for WebP.
 
     Raises:
         UserError: an extension that isn't in `OPTIONS`, an animation in a format of still pictures, a size beyond
@@ -128,7 +127,7 @@ def write_picture(path: Path, picture: Picture, **options: object) -> None:
 
 
 def check_format(path: Path, picture: Picture, scale: float) -> None:
-    """Whether the format of the path's extension can hold a picture once it is upscaled.
+    """Check that the format of the path's extension can hold a picture once it is upscaled.
 
     Raises:
         UserError: as `write_picture`.
@@ -137,10 +136,10 @@ def check_format(path: Path, picture: Picture, scale: float) -> None:
     if suffix not in OPTIONS:
         raise UserError(f"{path}: expected a name that ends in one of {' '.join(OPTIONS)}")
     if picture.is_animation and suffix not in ANIMATED_RESULTS:
-        raise UserError(f"{path}: {suffix} holds no animation: take {', '.join(ANIMATED_RESULTS)}")
+        raise UserError(f"{path}: {suffix} can't hold an animation: use {', '.join(ANIMATED_RESULTS)}")
     longest = round(scale * max(picture.frames[0].shape[:2]))
     if longest > LONGEST_SIDE.get(suffix, longest):
-        raise UserError(f"{path}: {suffix} holds {LONGEST_SIDE[suffix]} pixels a side, not {longest}: take .png")
+        raise UserError(f"{path}: {suffix} holds {LONGEST_SIDE[suffix]} pixels per side, not {longest}: use .png")
 
 
 def onto_white(array: np.ndarray) -> np.ndarray:
@@ -158,7 +157,7 @@ def _read_animation(path: Path, image: Image.Image, count: int) -> Picture:
     for i in range(count):
         image.seek(i)
         frames.append(np.asarray(image.convert("RGBA")))
-        # The formats have 16 bits for it.
+        # The formats store it in 16 bits.
         durations.append(min(max(round(image.info.get("duration", 100)), 0), 0xFFFF))
     if all((frame[..., 3] == 255).all() for frame in frames):
         frames = [frame[..., :3] for frame in frames]
@@ -190,10 +189,10 @@ def _animation_options(picture: Picture, suffix: str, more: list[Image.Image]) -
     if "loop" in picture.metadata:
         options["loop"] = picture.metadata["loop"]
     if suffix == ".gif":
-        # Otherwise a frame would show through the transparent pixels of the next.
+        # Otherwise frames would show through transparent pixels of the next.
         options["disposal"] = 2
     elif "loop" not in picture.metadata:
-        # A GIF without a loop count plays once; the other formats play for ever unless told.
+        # A GIF without a loop count plays once; the other formats loop forever by default.
         options["loop"] = 1
     return options
 
@@ -219,11 +218,11 @@ def _write_deep_png(path: Path, array: np.ndarray, metadata: dict[str, Any]) -> 
 def _write_tiff(path: Path, pages: list[np.ndarray], metadata: dict[str, Any]) -> None:
     exif = metadata["exif"]
     exif.endian = "<"
-    # As a TIFF without a picture, EXIF has the tags as tifffile takes them.
+    # EXIF is a TIFF without a picture, so tifffile can read the tags in the form in which it writes them.
     with TiffFile(io.BytesIO(exif.tobytes().removeprefix(b"Exif\0\0"))) as file:
         tags = [tag.astuple() for tag in file.pages.first.tags if tag.code not in (IFD.Exif, IFD.GPSInfo)]
     groups = [tag for tag in (IFD.Exif, IFD.GPSInfo) if exif.get_ifd(tag)]
-    # tifffile writes no pointers to groups of tags: their places are taken under the numbers before.
+    # tifffile writes no pointers to groups of tags: the numbers below them reserve their places.
     tags += [(tag - 1, "I", 1, 0, True) for tag in groups]
     if "xmp" in metadata:
         tags.append((700, 1, len(metadata["xmp"]), metadata["xmp"], True))
@@ -252,7 +251,7 @@ def _write_tiff(path: Path, pages: list[np.ndarray], metadata: dict[str, Any]) -
 
 
 def _append_group(file: TiffFile, tag: int, group: dict[int, Any]) -> None:
-    """Write the camera's tags, or those of GPS, behind the pictures, and point to them from the tag before `tag`."""
+    """Write the tags of the camera or of GPS behind the pictures, and turn the tag below `tag` into their pointer."""
     pointer, handle = file.pages.first.tags[tag - 1], file.filehandle
     header = b"II+\0\x08\0\0\0" + bytes(8) if file.is_bigtiff else b"II*\0" + bytes(4)
     directory = ImageFileDirectory_v2(header, group=tag)

@@ -1,4 +1,4 @@
-"""What a film has beside its pictures: sound, subtitles, attachments, chapters and tags, which are copied."""
+"""What a film has besides its pictures: sound, subtitles, attachments, chapters and tags. All are copied."""
 
 import io
 import re
@@ -19,16 +19,16 @@ _TECHNICAL = re.compile(
 
 
 class Copies:
-    """Streams of the result for all of the film's but its video: copies of those that the container holds.
+    """Copies of a film's streams other than its video, as far as the container of the result holds them.
 
-    Sound that it doesn't hold is encoded anew; a warning names what is left out.
+    Other sound is re-encoded; a warning names what is left out.
     """
 
     def __init__(self, av: ModuleType, source: Path, target: Path, film: Any, result: Any, video: Any) -> None:
         self.film, self.result, self.video = film, result, video
         self.streams: dict[Any, Any] = {}
         self.encoded: set[Any] = set()
-        # Packets that wait for the first picture, by which its encoder is set up.
+        # Packets that wait until the first picture has set up the encoder.
         self._waiting: list[Any] | None = []
         left_out = []
         for stream in film.streams:
@@ -49,7 +49,7 @@ class Copies:
             warn(f"{source}: {target.suffix} doesn't hold its {'; '.join(left_out)}{better}: left out")
 
     def frames(self) -> Iterator[Any]:
-        """Those of the video; the packets of the rest are written as they come."""
+        """The frames of the video; packets of other streams are written as they come."""
         others = [stream for stream in self.streams if stream.type != "attachment"]
         for packet in self.film.demux([self.video, *others]):
             if packet.stream is self.video:
@@ -60,7 +60,7 @@ class Copies:
                 self._waiting.append(packet)
 
     def release(self) -> None:
-        """Write the packets that have waited, and from now on each as it comes."""
+        """Write the waiting packets, and from now on each as it comes."""
         waiting, self._waiting = self._waiting or [], None
         for packet in waiting:
             self._write(packet)
@@ -85,7 +85,7 @@ def _add_aac(result: Any, stream: Any) -> Any:
 
 
 def _layout(stream: Any) -> str:
-    """The layout of a sound's channels; where it isn't said, the usual one."""
+    """The channel layout of a sound; if it isn't given, the usual one."""
     return {"1 channels": "mono", "2 channels": "stereo"}.get(stream.layout.name, stream.layout.name)
 
 
@@ -97,7 +97,7 @@ def _named(stream: Any) -> str:
 
 
 def _holds(av: ModuleType, container: str, stream: Any) -> bool:
-    """Whether a kind of container takes a copy of a stream: FFmpeg's own lists leave out some that it does."""
+    """Whether a container accepts a copy of a stream, by trial: FFmpeg's own lists are incomplete."""
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
             trial.add_stream_from_template(stream)
@@ -108,13 +108,13 @@ def _holds(av: ModuleType, container: str, stream: Any) -> bool:
 
 
 def _tags(holder: Any) -> dict[str, str]:
-    """Those of a film or a stream that say what is in it; MP4 calls a stream's title its name."""
+    """The tags of a film or a stream that describe its content; MP4 calls a stream's title its name."""
     tags = {name: value for name, value in holder.metadata.items() if not _TECHNICAL.fullmatch(name)}
     return {"title" if name.lower() == "name" else name: value for name, value in tags.items()}
 
 
 def copy_tags(film: Any, result: Any, streams: dict[Any, Any]) -> None:
-    """Copy the film's tags and chapters, and the tags of its streams to those of the result, which gets our mark."""
+    """Copy tags and chapters of the film and tags of its streams to the result, which gets our mark."""
     tags = _tags(film)
     name = next((name for name in tags if name.lower() == "comment"), "comment")
     comment = tags.pop(name, "").removeprefix(MARK).strip()
@@ -126,6 +126,6 @@ def copy_tags(film: Any, result: Any, streams: dict[Any, Any]) -> None:
 
 
 def described(*holders: Any) -> set[tuple[str, str]]:
-    """Names and values of all tags but the comment, which has our mark, and languages that aren't said."""
+    """Names and values of all tags except the comment, which has our mark, and undefined languages."""
     tags = {(name.lower(), value) for holder in holders for name, value in _tags(holder).items()}
     return {(name, value) for name, value in tags if name != "comment" and value not in ("und", "")}

@@ -28,14 +28,14 @@ def build_study(
     repeats: int | None,
     calibration: list[list[str]],
 ) -> tuple[dict, dict]:
-    """What the page holds (see rating.html), and the key that says which picture is whose.
+    """What the page contains (see rating.html), and the key that says which picture is whose.
 
     Args:
         versions: lossless WebP in base64 by (method, benchmark, image).
     """
     content = [preference, repeats, sorted(versions.items()), calibration]
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    # Neither the names of the pictures nor their order says anything of the methods.
+    # Neither the names of the pictures nor their order reveals the methods.
     names = {version: hashlib.sha256(f"{digest}{version}".encode()).hexdigest()[:12] for version in versions}
     trials = [[name] for name in names.values()]
     if preference:
@@ -72,7 +72,7 @@ def write_study(out: Path, study: dict, key: dict) -> None:
         part.write_text(json.dumps(key, indent=1) + "\n", encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8").replace("/*STUDY*/", json.dumps(study))
     if len(page) > LARGE_PAGE:
-        warn(f"a page of {len(page) / 1e6:.0f} MB is more than telephones open; --images shows fewer of each benchmark")
+        warn(f"a page of {len(page) / 1e6:.0f} MB is too large for phones; --images reduces the number of pictures")
     with whole_file(out / "rating.html") as part:
         part.write_text(page, encoding="utf-8")
 

@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 
 class CachedPair(NamedTuple):
-    """A decoded pair on disk: height x width x 3 bytes of HR, then those of LR if it isn't computed per crop."""
+    """A decoded pair on disk: height x width x 3 bytes of HR, then the LR image, unless LR is computed per crop."""
 
     path: Path
     height: int
@@ -83,7 +83,7 @@ class PairCache:
         self.folder, self.scale = folder, scale
 
     def build(self, pairs: Sequence[ImagePair], crop: int, strict: bool = False) -> dict[ImagePair, CachedPair]:
-        """Decode the pairs that aren't cached yet. Images that are unreadable or smaller than the crop are left out.
+        """Decode the pairs that aren't cached yet. Images that can't be read or are smaller than the crop are left out.
 
         Raises:
             UserError: the disk is too small, no image is left, or (if strict) an image can't be read.
@@ -106,7 +106,7 @@ class PairCache:
         return ready
 
     def _scan(self) -> dict[str, CachedPair]:
-        """The cached pairs by key, except files of the wrong size, which a crash of the machine can leave behind."""
+        """The cached pairs by key, without files of the wrong size, which a crash can leave behind."""
         found = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -141,8 +141,8 @@ class PairCache:
             print(f"decoding photographs into {self.folder}: {needed / 1e9:.1f} GB")
         if needed > free:
             raise UserError(
-                f"{self.folder}: the decoded images take {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; "
-                "make room or set data.cache to a folder on another disk"
+                f"{self.folder}: the decoded images need {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+                "free some space, or set data.cache to a folder on another disk"
             )
 
     def _entry(self, pair: ImagePair, key: str, height: int, width: int) -> CachedPair:
@@ -160,7 +160,7 @@ class PairCache:
 
 
 def _file_facts(path: Path) -> tuple[str, int, int]:
-    """Path, size and mtime, by which a changed file is recognised."""
+    """Path, size and mtime, which show whether a file has changed."""
     try:
         stat = path.stat()
     except OSError as error:

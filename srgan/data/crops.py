@@ -26,15 +26,15 @@ class CropDataset(Dataset):
     processes, and after a resume. `len(dataset)` is the number of images; indices may be larger.
 
     Args:
-        folders: image folders in any layout that `find_pairs` knows; their training splits are used.
+        folders: image folders in any layout that `find_pairs` supports; their training splits are used.
         scale: HR size / LR size.
         crop: side of the HR crop in pixels, a multiple of the scale.
         cache: folder for the decoded images.
         seed: of the random crops.
-        degradation: makes the LR images; any other than `Bicubic` replaces LR files, too.
+        degradation: makes the LR images; any but `Bicubic` also replaces LR files.
         preparation: of HR images from JPEG files.
-        strict: raise an error for an image that can't be read, instead of leaving it out with a warning.
-        held_out: image files that must not be trained on, recognised by their content.
+        strict: raise an error if an image can't be read, instead of leaving it out with a warning.
+        held_out: image files that must not be trained on, recognized by their content.
         allow_held_out: only warn about them.
         draw: how likely each place is; see `CropPlaces`.
 
@@ -120,7 +120,7 @@ def _check_held_out(pairs: Sequence[ImagePair], held_out: Sequence[Path], allow:
 
 
 def _identity(pair: ImagePair, decoded: CachedPair) -> str:
-    """Name and size of an image, the same on every machine: `train/100075.jpg (481 x 321, 85132 bytes)`."""
+    """Name and size of an image, the same on all machines: `train/100075.jpg (481 x 321, 85132 bytes)`."""
     try:
         sizes = [str(path.stat().st_size) for path in filter(None, (pair.hr, pair.lr_file))]
     except OSError as error:

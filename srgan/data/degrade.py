@@ -14,11 +14,11 @@ from srgan.data.resize import imresize
 
 
 class Degradation(Protocol):
-    """A function from HR to LR images. Its `repr` is part of its key in the cache, so it may depend on its fields only.
+    """A function from HR to LR images. Its `repr` is part of the cache key, so it may depend on its fields only.
 
     Attributes:
-        per_crop: it is random, and computed for each crop instead of once per image.
-        margin: the number of LR pixels around a crop that influence it; 0 of those that are given whole images.
+        per_crop: whether it is random, and computed for each crop instead of once per image.
+        margin: the number of LR pixels around a crop that influence it; 0 if it is given whole images.
     """
 
     per_crop: ClassVar[bool]

@@ -53,7 +53,7 @@ def fetch(archive: Archive, url: str, root: Path, keep: bool) -> None:
         raise UserError(
             f"{url}/{archive.name}: can't be fetched: {describe(error)}; check the connection and run again"
         ) from error
-    # Unpacked aside and moved when whole, so that an interruption never leaves half a folder that looks like one.
+    # Unpacked elsewhere and moved when complete, so that an interruption never leaves an incomplete folder.
     aside = root / f".{archive.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -80,8 +80,8 @@ def _images(folder: Path) -> int:
 def download_div2k() -> None:
     """Download and unpack DIV2K: 800 training and 100 validation photographs of 2K, with their bicubic x4 reductions.
 
-    What is there already is not downloaded again: archives are checked by MD5, unpacked folders by their number of
-    images. DIV2K is for academic research only: https://data.vision.ee.ethz.ch/cvl/DIV2K/
+    What exists is not downloaded again: archives are checked by MD5, unpacked folders by their number of images.
+    DIV2K is for academic research only: https://data.vision.ee.ethz.ch/cvl/DIV2K/
     """
     parser = argparse.ArgumentParser(description=download_div2k.__doc__)
     parser.add_argument("--root", type=Path, default="datasets/DIV2K", help="where it goes (default: datasets/DIV2K)")

@@ -1,6 +1,6 @@
-"""What happens to a picture on its way from the lens to a file: one function each, of uint8 H x W x 3.
+"""What happens to a picture between the lens and the file, a function for each effect; images are uint8 H x W x 3.
 
-Arguments are physical: widths in pixels, noise in grey levels, JPEG's qualities.
+Arguments are physical: widths in pixels, noise in grey levels, JPEG qualities.
 """
 
 import io
@@ -18,7 +18,7 @@ RESAMPLING = {
 
 
 def gaussian_kernel(sigma_a: float, sigma_b: float, angle: float = 0.0, shift: float = 0.0) -> np.ndarray:
-    """A Gaussian kernel of two widths with sum 1, cut off at three times the larger one.
+    """A Gaussian kernel with two widths and sum 1, cut off at three times the larger width.
 
     Args:
         sigma_a, sigma_b: standard deviations along its two axes, in pixels.
@@ -41,13 +41,13 @@ def _filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """`convolve` without its rounding: float32."""
     radius = len(kernel) // 2
     padded = np.pad(image.astype(np.float32), ((radius, radius), (radius, radius), (0, 0)), mode="symmetric")
-    from scipy.signal import fftconvolve  # takes half a second, and only this degradation needs it
+    from scipy.signal import fftconvolve  # slow to import, and only this degradation needs it
 
     return fftconvolve(padded, kernel.astype(np.float32)[..., None], mode="valid", axes=(0, 1))
 
 
 def sinc_kernel(cutoff: float, radius: int) -> np.ndarray:
-    """The ideal circular low-pass filter, cut off, with sum 1: it rings around edges.
+    """The ideal circular low-pass filter, truncated, with sum 1: it rings around edges.
 
     Wang et al. 2021 (Real-ESRGAN), equation 6.
 
@@ -78,7 +78,7 @@ def sharpen(image: np.ndarray, amount: float, sigma: float) -> np.ndarray:
 def demosaic(image: np.ndarray) -> np.ndarray:
     """Keep one colour per pixel, as a sensor under Bayer's pattern (RGGB) does, and interpolate the others linearly.
 
-    Fine detail comes out softer and with coloured fringes, and noise in blobs of two pixels.
+    Fine detail becomes softer, with coloured fringes, and noise becomes blobs of two pixels.
     """
     height, width = image.shape[:2]
     red, green, blue = np.zeros((3, height, width, 1), np.float32)
@@ -92,7 +92,7 @@ def demosaic(image: np.ndarray) -> np.ndarray:
 
 
 def denoise(image: np.ndarray, strength: float, sigma: float) -> np.ndarray:
-    """Noise reduction as cameras do it: a median of the luma, which leaves watercolours, and a blur of the chroma.
+    """Noise reduction as in cameras: a median of the luma, which looks like watercolour, and a blur of the chroma.
 
     Args:
         strength: of the median, 0 to 1.
@@ -112,7 +112,7 @@ def resize(image: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
 
 
 def add_gaussian_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.random.Generator) -> np.ndarray:
-    """Add noise of this standard deviation (of 255): independent in each channel, or the same in all (grey)."""
+    """Add noise with this standard deviation (of 255), independent in each channel or the same in all (grey)."""
     return to_uint8(image + sigma * rng.standard_normal((*image.shape[:2], 1 if grey else 3), dtype=np.float32))
 
 
@@ -130,10 +130,10 @@ def add_poisson_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.rando
 
 
 def random_quality(interval: tuple[int, ...], rng: np.random.Generator) -> int:
-    """A quality within [low, high], 1 to 100, whose quantisation step is uniform in its logarithm.
+    """A quality within [low, high], 1 to 100, with a log-uniform quantisation step.
 
-    By libjpeg's rule (jpeg_quality_scaling) the step at 95 is a fifth of that at 75 and a tenth of that at 50. Drawn
-    evenly, qualities would hardly ever be those of cameras.
+    By libjpeg's rule (jpeg_quality_scaling) the step at 95 is a fifth of the step at 75 and a tenth of the step at 50.
+    Uniform qualities would hardly ever be as high as cameras'.
     """
     # Percent of Annex K's tables; at 100 each step is 1, about 1 percent of them.
     low, high = (math.log(max(5000 / q if q < 50 else 200 - 2 * q, 1)) for q in interval)

@@ -1,4 +1,4 @@
-"""Identify the images of a dataset: for checkpoints, and to find images that are held out for validation."""
+"""Identify the images of a dataset, for checkpoints and to find images that are held out for validation."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ LISTED = 10_000
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What identifies a dataset: the number of its images, a digest, and their descriptions unless they are many."""
+    """What identifies a dataset: the number of images, a digest, and their descriptions, unless there are many."""
 
     count: int
     digest: str
@@ -20,7 +20,7 @@ class Fingerprint:
 
 
 def fingerprint(images: Sequence[str]) -> Fingerprint:
-    """The fingerprint of a dataset, from a description of each image, such as name and size, in its order."""
+    """The fingerprint of a dataset, from an ordered list of image descriptions, such as name and size."""
     digest = hashlib.blake2b("\n".join(images).encode(errors="surrogateescape"), digest_size=16).hexdigest()
     return Fingerprint(len(images), digest, tuple(images) if len(images) <= LISTED else ())
 

@@ -1,4 +1,4 @@
-"""Folders as datasets have them: HR and LR images in one, beside each other, or inside; splits; `image_SRF_4`."""
+"""How datasets are laid out: HR and LR folders next to or inside each other, splits, `image_SRF_4`."""
 
 import os
 import re
@@ -37,14 +37,14 @@ class PairFolders:
 
 
 def srf_folder(folder: Path, scale: int) -> Path | None:
-    """This folder or the one inside it that is called `image_SRF_<scale>`, or so but for the scale, or None."""
+    """This folder or one inside it that is called `image_SRF_<scale>`, else one of another scale, else None."""
     found = [path for path in (folder, *subfolders(folder)) if SRF_FOLDER.fullmatch(path.name)]
-    # The HR images of another scale do where there are no pairs of this one.
+    # Without pairs of this scale, the HR images of another scale will do.
     return next((path for path in found if path.name == f"image_SRF_{scale}"), found[-1] if found else None)
 
 
 def images_of(folder: Path, nested: bool = False) -> list[Path]:
-    """The images of a folder, and those of its subfolders if it has none itself or these are wanted as well (nested).
+    """The images of a folder, and of its subfolders if it has none itself or if they are wanted as well (nested).
 
     Raises:
         UserError: a folder can't be read.
@@ -54,10 +54,10 @@ def images_of(folder: Path, nested: bool = False) -> list[Path]:
 
 
 def images_of_split(folder: Path, training: bool) -> list[Path]:
-    """As `images_of`, for training nested; of a folder that has but subfolders, without those of the other split.
+    """As `images_of`, nested for training; of a folder with only subfolders, without those of the other split.
 
     Raises:
-        UserError: a folder can't be read, or has but images of the other split.
+        UserError: a folder can't be read, or holds only images of the other split.
     """
     images = images_of(folder, nested=training)
     folders = {image.parent.relative_to(folder) for image in images}
@@ -73,24 +73,24 @@ def images_of_split(folder: Path, training: bool) -> list[Path]:
         wanted = "training" if training else "validation"
         raise UserError(f"{folder}: images in {names}: none of them for {wanted}; name one of them")
     if not asked:
-        warn(f"{folder}: left out {names}, by these names; name the folders, if they are wanted")
+        warn(f"{folder}: left out {names}, because of the names; pass the folders themselves to use them")
     return [image for image in images if image.parent.relative_to(folder) not in other]
 
 
 def folders_beside(folder: Path) -> Iterator[Path]:
-    """Where the LR images of a folder of HR images may be: in it, around it or, as `LR/bicubic/X4`, beside it."""
+    """Where the LR images of an HR folder may be: inside it, around it or next to it, as in `LR/bicubic/X4`."""
     yield from subfolders(folder)
     yield folder.absolute().parent
     for beside in siblings(folder):
         yield beside
         for inner in (inside := _few(beside)):
             yield inner
-            # What has many folders in it isn't made of LR images.
+            # A folder with many subfolders is not a folder of LR images.
             yield from _few(inner) if len(inside) <= MOST_INSIDE else ()
 
 
 def folders_apart(folder: Path) -> Iterator[Path]:
-    """Where they may be as well, or another dataset of theirs: `LR/train` for `HR/train`, `LR_bicubic/train/X4`."""
+    """Where else they may be, unless it is another dataset: `LR/train` for `HR/train`, `LR_bicubic/train/X4`."""
     for beside in siblings(folder.absolute().parent):
         for inner in (beside, *_few(beside)):
             if (namesake := inner / folder.name).is_dir():
@@ -99,13 +99,13 @@ def folders_apart(folder: Path) -> Iterator[Path]:
 
 
 def siblings(folder: Path) -> list[Path]:
-    """The folders beside one; none of more than a hundred: these are classes, clips or users."""
+    """The folders next to one; none if there are more than a hundred, which are classes, clips or users."""
     folder = folder.absolute()
     return [path for path in _few(folder.parent) if not path.samefile(folder)]
 
 
 def _few(folder: Path) -> list[Path]:
-    """The folders in one, unless they are many, or it can't be read: it is none of ours."""
+    """The subfolders, unless there are many, or the folder can't be read: then it isn't part of a dataset."""
     with suppress(UserError):
         inside = subfolders(folder)
         return inside if len(inside) <= MOST_BESIDE else []

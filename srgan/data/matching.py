@@ -1,4 +1,4 @@
-"""Which LR image belongs to which HR image: in one folder, in folders beside each other, or in two that are named."""
+"""Which LR image belongs to which HR image: in one folder, in neighbouring folders, or in two that are given."""
 
 import os
 from collections import defaultdict
@@ -12,17 +12,17 @@ from srgan.data.layouts import LR_FOLDER, folders_apart, folders_beside, listed,
 from srgan.data.reductions import ALIKE, Originals, Pixels, image_name, names_at_start
 
 NAME_THEM = "name both folders, {hr: ..., lr: ...}"
-SAMPLE = 3  # images by which a folder is judged before the sizes of all of them are read
+SAMPLE = 3  # images by which a folder is judged before all sizes are read
 
 Matches = dict[Path, Path]  # the HR file of each LR file
 
 
 def match_among(images: Sequence[Path], scale: int, pixels: Pixels) -> tuple[list[Path], Matches]:
-    """The HR images among these, and the LR images of this scale; those of other scales are left out.
+    """The HR images among these, and the LR images of this scale; LR images of other scales are left out.
 
     Raises:
-        UserError: most images of a folder have partners and some have none, or a folder's name says LR and its images
-            are those of no HR image.
+        UserError: most images of a folder have partners and some have none, or a folder's name says LR but its images
+            belong to no HR images.
     """
     found = Originals(images, pixels).reductions(images)
     hr = _without(images, found)
@@ -49,13 +49,13 @@ def match_among(images: Sequence[Path], scale: int, pixels: Pixels) -> tuple[lis
 
 
 def match_beside(folder: Path, hr: Sequence[Path], scale: int, pixels: Pixels) -> Matches:
-    """The LR images of this scale in a folder beside that of the HR images (`LR`, `LR_bicubic/X4`), or none.
+    """The LR images of this scale in a folder near the HR images (`LR`, `LR_bicubic/X4`), or none.
 
-    A folder beside it, or apart, that has images of the same names and is not used is named in a warning.
+    A warning names folders nearby that are not used although they have images of the same names.
 
     Raises:
         UserError: there are several such folders, or some images have no partner, or the images are themselves LR
-            images of those in a folder beside it.
+            versions of those in a folder nearby.
     """
     inner = sorted({image.parent.relative_to(folder) for image in hr})
     originals = Originals(hr, pixels)
@@ -95,7 +95,7 @@ def match_beside(folder: Path, hr: Sequence[Path], scale: int, pixels: Pixels) -
 
 
 def match_folders(hr: Sequence[Path], lr: Sequence[Path], roots: tuple[Path, Path], scale: int) -> Matches:
-    """The LR images of this scale by their relative names, or else by those names' beginnings, or else by their looks.
+    """The LR images of this scale by relative names, else by the beginnings of names, else by looks.
 
     Args:
         roots: the folders of HR and of LR images to which the names are relative.
@@ -127,7 +127,7 @@ def match_folders(hr: Sequence[Path], lr: Sequence[Path], roots: tuple[Path, Pat
 
 
 def _of_scale(matches: Matches, scale: int, pixels: Pixels) -> Matches:
-    """Of several LR images of one HR image those of the scale's size, if there are any."""
+    """Where an HR image has several LR images, those of the scale's size, if any."""
     sizes = pixels.sizes([*matches, *matches.values()])
     reduced = {image: tuple(side // scale for side in size) for image, size in sizes.items()}
     fitting = {lr: hr for lr, hr in matches.items() if lr in sizes and sizes[lr] == reduced.get(hr)}
@@ -136,7 +136,7 @@ def _of_scale(matches: Matches, scale: int, pixels: Pixels) -> Matches:
 
 
 def _images_in(folder: Path, inner: Iterable[Path]) -> list[Path]:
-    """The images of the inner folders that this one has."""
+    """The images of this folder's inner folders, as far as they exist."""
     images = []
     for path in inner:
         with suppress(UserError):
@@ -152,7 +152,7 @@ def _warn_unused(folder: Path, hr_folder: Path, factors: Collection[int]) -> Non
 
 
 def _check_unambiguous(matches: Matches) -> None:
-    """Refuse LR images of one HR image in two folders, or of one name. Others, as of several degradations, are fine."""
+    """Refuse LR images of one HR image in two folders, or with one name. Several degradations in one are fine."""
     of_hr = defaultdict(list)
     for lr, hr in matches.items():
         of_hr[hr].append(lr)
@@ -162,10 +162,10 @@ def _check_unambiguous(matches: Matches) -> None:
 
 
 def _complete(kind: str, partner: str, paired: Collection[Path], alone: Sequence[Path]) -> bool:
-    """Whether no image is without a partner; False if most are: then the pairs are no dataset's.
+    """Whether every image has a partner; False if most have none: then it isn't a dataset of pairs.
 
     Raises:
-        UserError: some are.
+        UserError: a few have none.
     """
     if len(alone) < len(paired) + (kind == "HR"):
         _refuse_alone(*((alone, []) if kind == "HR" else ([], alone)))
@@ -183,10 +183,10 @@ def _refuse_alone(hr: Sequence[Path], lr: Sequence[Path]) -> None:
 
 
 def _check_unpaired(hr: Sequence[Path], unpaired: Sequence[Path], paired: bool, pixels: Pixels) -> None:
-    """Refuse or name HR images without LR images that may be some, by their names, though not by sizes and looks.
+    """Refuse, or warn about, unpaired HR images whose names, but not sizes and looks, suggest that they are LR.
 
     Args:
-        paired: some of the others have LR images.
+        paired: whether some of the others have LR images.
     """
     root = Path(os.path.commonpath([image.parent for image in hr]))
     suspects, doubtful = [], []
@@ -214,7 +214,7 @@ def _check_unpaired(hr: Sequence[Path], unpaired: Sequence[Path], paired: bool, 
 
 
 def _factors(images: Sequence[Path], originals: Sequence[Path], pixels: Pixels) -> set[int]:
-    """By which factors images are reduced that are named after originals in another folder; a sample is looked at."""
+    """The factors by which images, named after originals in another folder, are reduced, judging by a sample."""
     named = _named_after(images, originals)
     sample = _some([*named])
     found = Originals([named[image] for image in sample], pixels).reductions(sample)
@@ -227,7 +227,7 @@ def _warn_if_reduced(folder: Path, other: Path, factors: Collection[int]) -> Non
 
 
 def _named_after(images: Iterable[Path], originals: Iterable[Path]) -> dict[Path, Path]:
-    """The images that have the name of an original in another folder, or one that begins with it, and that original."""
+    """The images whose names are, or begin with, the name of an original in another folder, and that original."""
     by_name = defaultdict(list)
     for original in originals:
         by_name[image_name(original).lower()].append(original)
@@ -240,7 +240,7 @@ def _named_after(images: Iterable[Path], originals: Iterable[Path]) -> dict[Path
 
 
 def _may_be_lr(named: Matches, pixels: Pixels) -> bool:
-    """Whether images of the same names as others may be meant as LR images: smaller ones, or the same ones again."""
+    """Whether images with the names of others may be meant as LR images: they are smaller, or the same pictures."""
     for lr in _some([*named]):
         small, large = (pixels.sizes([image]).get(image, (0, 0)) for image in (lr, named[lr]))
         smaller = small != large and all(a <= b for a, b in zip(small, large, strict=True))

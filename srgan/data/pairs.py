@@ -30,8 +30,8 @@ class ImagePair:
     Args:
         name: the name in tables and pictures.
         hr: the HR file.
-        lr: the LR file; it is used with the `Bicubic` degradation and an unprepared HR image only.
-        degradation: makes the LR image where no LR file is used.
+        lr: the LR file, used only with the `Bicubic` degradation and an unprepared HR image.
+        degradation: makes the LR image if no LR file is used.
         preparation: of the HR image.
     """
 
@@ -53,12 +53,12 @@ class ImagePair:
         lr = read_rgb(self.lr_file)
         expected, found = (hr.shape[0] // scale, hr.shape[1] // scale), lr.shape[:2]
         if found != expected:
-            # Such as MATLAB's imresize without modcrop: the last pixels reach beyond the HR image.
+            # As by MATLAB's imresize without modcrop: the last pixels extend beyond the HR image.
             rounded_up = all(0 <= a - b <= 1 for a, b in zip(found, expected, strict=True))
             raise ImageError(
                 f"{self.lr}: expected {expected[1]} x {expected[0]} pixels, {self.hr.name}'s size over {scale}, "
                 f"found {found[1]} x {found[0]}"
-                + f" (rounded up): cut the HR images to multiples of {scale} before reducing them"
+                + f" (rounded up): crop the HR images to multiples of {scale} before reducing them"
                 * rounded_up
             )
         return lr, hr
@@ -83,9 +83,9 @@ class ImagePair:
 
     @property
     def is_grey(self) -> bool:
-        """Whether the LR image is grey: its file is, or that of the HR image which it is made from."""
+        """Whether the LR image is grey: by its file, or by the HR file that it is made from."""
         if self.degradation.per_crop:
-            # Noise and compression may have added colours.
+            # Noise and compression may add colours.
             return False
         with open_image(self.lr_file or self.hr) as image:
             return ImageMode.getmode(image.mode).basemode == "L"
@@ -95,13 +95,13 @@ def find_pairs(folder: str | Path | PairFolders, scale: int, training: bool = Fa
     """Find the image pairs of a folder, sorted by name.
 
     - `image_SRF_<scale>`, or a folder that holds it: pairs `*_HR`, `*_LR`;
-    - any other folder, or a pattern such as `photos/2024*.jpg`: HR images, and their LR images where these are found
-      among them or in a folder beside them, by size and looks (see `reductions`);
+    - any other folder, or a pattern such as `photos/2024*.jpg`: HR images, with LR images found among them or in a
+      folder nearby by size and looks (see `reductions`);
     - `skimage:coffee.png`: a photograph that comes with scikit-image.
 
     Args:
-        training: include the subfolders of a folder that has images itself, and take the training split of a dataset
-            rather than that for validation.
+        training: include the subfolders of a folder that has images itself, and use a dataset's training split
+            instead of its validation split.
 
     Raises:
         UserError: the folder is missing, has no images or is ambiguous, or a file has no partner.
@@ -134,7 +134,7 @@ def find_pairs(folder: str | Path | PairFolders, scale: int, training: bool = Fa
 def with_degradation(
     pairs: Iterable[ImagePair], degradation: Degradation, preparation: Preparation = AS_IT_IS
 ) -> list[ImagePair]:
-    """The same pairs with another degradation; LR files that it replaces are reported in a warning."""
+    """The same pairs with another degradation; a warning reports LR files that it replaces."""
     pairs = [replace(pair, degradation=degradation, preparation=preparation) for pair in pairs]
     unused = [pair.lr for pair in pairs if pair.lr and degradation != BICUBIC]
     if unused:
@@ -145,9 +145,9 @@ def with_degradation(
 def match_pairs(hr_folder: Path, lr_folder: Path, scale: int) -> list[ImagePair]:
     """The pairs of two folders, matched by name and sorted.
 
-    An LR image has the HR image's relative name, or one that begins with it: `baby.png`, `baby_HR.png` or `baby_GT.png`
-    is matched with `baby.png`, `baby_LR.png`, `babyx4.png`, `X4/babyx4.png`, of any image format. What then is left is
-    matched by size and looks.
+    An LR image's relative name is the HR image's, or begins with it: `baby.png`, `baby_HR.png` or `baby_GT.png` is
+    matched with `baby.png`, `baby_LR.png`, `babyx4.png`, `X4/babyx4.png`, in any image format. The rest is matched by
+    size and looks.
 
     Raises:
         UserError: a folder is missing or has no images, or images have no partners (the message lists them).
@@ -164,7 +164,7 @@ def match_pairs(hr_folder: Path, lr_folder: Path, scale: int) -> list[ImagePair]
 def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
     stored = int(folder.name.rpartition("_")[2])
     images = list_images(folder)
-    # Some releases keep other methods' results beside the pairs.
+    # Some releases include other methods' results.
     hr, lr = ([image for image in images if image.stem.endswith(f"_SRF_{stored}_{kind}")] for kind in ("HR", "LR"))
     if not hr:
         raise UserError(f"{folder}: expected pairs *_SRF_{stored}_HR.png and *_SRF_{stored}_LR.png, found none")
@@ -175,7 +175,7 @@ def _srf_pairs(folder: Path, scale: int) -> list[ImagePair]:
 
 
 def _pairs(hr: Sequence[Path], matches: Mapping[Path, Path]) -> list[ImagePair]:
-    """The pairs, and the HR images without LR image; images of one stem in several folders get these in their names."""
+    """The pairs, and HR images without LR images. Names include the folders where several images have one stem."""
     lr_of = defaultdict(list)
     for file, image in matches.items():
         lr_of[image].append(file)

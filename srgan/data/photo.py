@@ -1,4 +1,4 @@
-"""Photographs as people have them: a camera, and then what happens to its files.
+"""Photographs as people have them: what a camera does, and what happens to its files.
 
 Two stages of random degradation as in Real-ESRGAN (Wang et al., 2021, arXiv:2107.10833), the first of them in a
 camera's order: lens, sensor, noise, interpolation of colours, noise reduction, sharpening, JPEG.
@@ -41,8 +41,8 @@ def _probability(default: float) -> float:
 class Photo:
     """The steps' probabilities, and the intervals [low, high] of their random parameters.
 
-    Parameters are uniform, but for the noises' and the sharpening's, whose logarithms are, and the compression's
-    (`random_quality`): light ones are the rule and heavy ones occur.
+    Parameters are uniform, except those of noise and sharpening, which are log-uniform, and of compression
+    (`random_quality`): mild degradations are the rule, and heavy ones occur.
     """
 
     name: Literal["photo"] = "photo"
@@ -95,7 +95,7 @@ class Photo:
         return self._saved(self._edited(picture, size, rng), rng)
 
     def _taken(self, hr: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        """The picture of this size that a camera makes of the scene, before it is compressed."""
+        """The picture of this size that a camera takes of the scene, before compression."""
         image = self._reduced(hr, size, rng)
         noisy = rng.random() < self.noise
         if noisy:
@@ -108,7 +108,7 @@ class Photo:
         return self._sharpened(image, rng)
 
     def _reduced(self, hr: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        """What falls onto the sensor's pixels through the lens."""
+        """What the lens projects onto the sensor's pixels."""
         factor = hr.shape[0] / size[0]
         blurred = rng.random() < self.blur
         # Pillow's "area" shifts pixels unless the factor is an integer; "nearest" without a blur is aliased.
@@ -145,6 +145,6 @@ class Photo:
 
 
 def log_uniform(interval: tuple[float, ...], rng: np.random.Generator) -> float:
-    """A number within [low, high], low > 0, whose logarithm is uniform."""
+    """A log-uniform number within [low, high], low > 0."""
     low, high = map(math.log, interval)
     return math.exp(rng.uniform(low, high))

@@ -11,7 +11,7 @@ from srgan.common.errors import ImageError, describe
 
 @dataclass(frozen=True)
 class Preparation:
-    """What happens to the HR images of JPEG files; those of other formats stay as they are.
+    """What happens to HR images from JPEG files; other formats are unchanged.
 
     Args:
         jpeg_offset: crop 0 to 7 pixels from the top and the left, depending on the file's name. Without it, crops start
@@ -41,7 +41,7 @@ class Preparation:
         return image[top:, left:]
 
     def _offset(self, path: Path) -> tuple[int, int]:
-        """(top, left), from the file's name only, so that it is the same on every machine and in every run."""
+        """(top, left), from the file's name only, so that it is the same on all machines and in all runs."""
         if not self.applies_to(path):
             return 0, 0
         top, left = hashlib.blake2b(path.name.encode(errors="surrogateescape"), digest_size=2).digest()

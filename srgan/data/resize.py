@@ -41,7 +41,7 @@ def _filter_rows(image: np.ndarray, scale: float) -> np.ndarray:
     weights, indices = _contributions(image.shape[0], scale)
     flat = image.reshape(image.shape[0], -1)
     resized = np.empty((len(weights), flat.shape[1]), image.dtype)
-    # In blocks of columns, since the sums take eight times the memory of the image.
+    # In blocks of columns, since the sums need eight times the memory of the image.
     for start in range(0, flat.shape[1], BLOCK):
         block = flat[:, start : start + BLOCK]
         sums = np.zeros((len(weights), block.shape[1]))

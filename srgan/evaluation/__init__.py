@@ -1,1 +1,1 @@
-"""Scores and what they are shown in."""
+"""Scores on benchmarks, and their tables, charts and strips."""

@@ -21,7 +21,7 @@ from srgan.evaluation.metrics import Protocol
 from srgan.evaluation.saved import SavedResults
 from srgan.evaluation.strips import INTERPOLATION, draw_strip
 
-MOST_WAITING = 4  # images between the networks and the disk
+MOST_WAITING = 4  # images between the networks and the disk, at most
 
 
 def run_benchmarks(
@@ -35,7 +35,7 @@ def run_benchmarks(
 ) -> list[dict[str, str | float]]:
     """Score all methods on all images, and save the upscaled images and the strips.
 
-    A few images are in memory at a time. Several processes share the images, and each returns all scores.
+    Only a few images are in memory at a time. Several processes share the work, and each returns all scores.
 
     Writes `out/images/<method>/<benchmark>/<image>.png` and `out/strips/<benchmark>/<image>.png`.
 
@@ -47,8 +47,7 @@ def run_benchmarks(
         One row per image and method: "method", "dataset", "image" and each metric's score.
 
     Raises:
-        UserError: an image can't be read, scored or written, one would be written over another that is read, or none
-            is left.
+        UserError: an image can't be read, scored or written, an input would be overwritten, or no image is left.
     """
     _keep_what_is_read(methods, benchmarks, out)
     rows: list[dict] = []
@@ -74,7 +73,7 @@ def run_benchmarks(
             for method, result in results.items()
         ]
 
-    # All but the networks' part is done in the background, while they are at the next image.
+    # All but the networks' part runs in the background, while they work on the next image.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for dataset, i, pair in progress:
             progress.set_description(dataset)
@@ -112,7 +111,7 @@ def _keep_what_is_read(methods: Mapping[str, Method], benchmarks: Mapping[str, S
 
 
 def _write(path: Path, image: np.ndarray | Image.Image) -> None:
-    # A tenth larger than as Pillow compresses by default, in a quarter of the time.
+    # A tenth larger than with Pillow's default, in a quarter of the time.
     write_image(path, image, compress_level=1)
 
 

@@ -14,7 +14,7 @@ from srgan.common.images import write_image
 from srgan.evaluation.evaluate import TRADEOFF
 from srgan.evaluation.metrics import Metric
 
-# Names are names, whatever dollars they hold and whatever matplotlib's configuration says.
+# Names are plain text, even with dollar signs and whatever matplotlib's configuration says.
 as_written = rc_context({"text.parse_math": False, "text.usetex": False})
 
 
@@ -58,8 +58,8 @@ def draw_tradeoff(
 ) -> Path | None:
     """The perception-distortion plane (Blau & Michaeli, 2018), a point per method: mean LPIPS against mean PSNR.
 
-    One panel per dataset; further down is better to the eye, further left nearer to the original. Methods in the upper
-    right of another one are worse in both.
+    One panel per dataset; lower looks better, further left is closer to the original. A method to the upper right of
+    another is worse in both.
 
     Args:
         line: methods to join by a line, such as interpolations between two networks.
@@ -96,7 +96,7 @@ def write_figure(target: Path, figure: Figure) -> None:
     """Draw a figure and write it with `write_image`."""
     canvas = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        # Of characters that its font lacks, which are drawn as boxes.
+        # Warnings about characters that the font lacks, which are drawn as boxes.
         warnings.simplefilter("ignore")
         canvas.draw()
     write_image(target, np.asarray(canvas.buffer_rgba())[..., :3].copy())

@@ -38,10 +38,10 @@ def test() -> None:
         if name in methods:
             raise UserError(f"--sr {name}: there is a method of this name already")
         if folder.resolve() == (args.out / "images" / name).resolve():
-            raise UserError(f"--sr {name}: the images in {folder} would be overwritten: take another --out")
+            raise UserError(f"--sr {name}: the images in {folder} would be overwritten: choose another --out")
         methods[name] = SavedResults(folder, benchmarks)
     with ThreadPoolExecutor(1) as background:
-        # pandas and matplotlib take half a second, which passes while the networks are at work.
+        # pandas and matplotlib are imported, which takes half a second, while the networks are at work.
         background.submit(import_module, "srgan.evaluation.charts")
         rows = run_benchmarks(methods, benchmarks, scale, protocol, args.out, args.crops, args.skip_unscorable)
     if parallel.is_main():
@@ -80,8 +80,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hr", type=Path, help="folder of HR images, with --lr in place of --data")
     parser.add_argument("--lr", type=Path, help="folder of their LR images, paired by name")
     parser.add_argument("--out", type=Path, default="results", help="folder of the results (default: results)")
-    parser.add_argument("--metrics", nargs="+", default=DEFAULT_METRICS, help="psnr, ssim, lpips, ...: see README.md")
-    parser.add_argument("--rgb", action="store_true", help="PSNR and SSIM of R, G and B instead of Y")
+    parser.add_argument("--metrics", nargs="+", default=DEFAULT_METRICS, help="psnr, ssim, ...: see docs/EVALUATION.md")
+    parser.add_argument("--rgb", action="store_true", help="PSNR and SSIM on R, G and B instead of Y")
     parser.add_argument("--border", type=int, help="pixels cut off each side (default: the scale)")
     parser.add_argument("--self-ensemble", action="store_true", help="mean over eight flips and turns of each image")
     parser.add_argument(
@@ -97,5 +97,5 @@ def _arguments() -> argparse.Namespace:
     if not args.weights and not args.sr:
         raise UserError("expected --weights, or --sr, or both")
     if min(args.border or 0, args.crops or 0) < 0 or (args.scale is not None and args.scale < 2):
-        raise UserError("--border and --crops take 0 or more, --scale takes 2 or more")
+        raise UserError("expected --border and --crops of 0 or more, --scale of 2 or more")
     return args

@@ -1,4 +1,4 @@
-"""SSIM as the SRGAN paper's tables have it: that of the Daala video codec's tools."""
+"""SSIM as in the SRGAN paper's tables: computed as by the Daala video codec's tools."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def daala_ssim(image: np.ndarray, reference: np.ndarray) -> float:
-    """SSIM as the SRGAN paper's tables have it: that of `dump_ssim` from the Daala video codec's tools.
+    """SSIM as in the SRGAN paper's tables, after `dump_ssim` from the Daala video codec's tools.
 
-    The Gaussian's sigma is 1.5 * height / 256, its weights are whole 256ths, windows are cut at the border, and each
-    counts in the mean by the weight that is left of it. Bicubic's rows come out within 0.0005 of the paper's.
+    The Gaussian's sigma is 1.5 * height / 256, its weights are multiples of 1/256, windows are cut off at the border,
+    and each is weighted by what is left of it. Bicubic scores within 0.0005 of the paper's.
 
     Args:
         image, reference: uint8 H x W x 3; compared on `daala_luminance`.
@@ -32,7 +32,7 @@ def daala_ssim(image: np.ndarray, reference: np.ndarray) -> float:
 
 
 def _daala_kernel(sigma: float, longest: int) -> np.ndarray:
-    """Whole numbers with sum 256, as far out as the Gaussian rounds to one."""
+    """Integers with sum 256, as far out as the Gaussian rounds to at least 1."""
     height = 256 / (np.sqrt(2 * np.pi) * sigma)
     radius = int(sigma * np.sqrt(2 * np.log(2 * height))) if height > 0.5 else 0
     offsets = np.arange(1, min(radius, longest - 1) + 1)
@@ -41,10 +41,10 @@ def _daala_kernel(sigma: float, longest: int) -> np.ndarray:
 
 
 def daala_luminance(image: np.ndarray) -> np.ndarray:
-    """Y of BT.709 as Daala's `png2y4m` makes it, without its dither; uint8 H x W x 3 -> float64 H x W, whole numbers.
+    """Y of BT.709 as Daala's `png2y4m` makes it, without its dither; uint8 H x W x 3 -> float64 H x W, integers.
 
-    The chroma of 2 x 2 pixels is rounded to 8 bits first; of the two whole numbers around a pixel's Y the one counts
-    that brings its RGB values back with the smaller error.
+    The chroma of 2 x 2 pixels is rounded to 8 bits first; each pixel's Y is rounded down or up, whichever reproduces
+    its RGB values with the smaller error.
     """
     rgb = image / 255
     red, green, blue = weights = np.array([0.2126, 0.7152, 0.0722])

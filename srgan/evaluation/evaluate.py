@@ -1,4 +1,4 @@
-"""Methods that upscale, and their scores on benchmarks."""
+"""Upscaling methods, and their scores on benchmarks."""
 
 import os
 import re
@@ -23,11 +23,11 @@ from srgan.upscaling.upscaler import Upscaler
 
 Upscale = Callable[[np.ndarray], np.ndarray]  # uint8 h x w [x 3] -> uint8 sh x sw [x 3]
 Method = Upscale | SavedResults
-TRADEOFF = "perception-distortion"  # the chart of all datasets, beside those that have a dataset's name
+TRADEOFF = "perception-distortion"  # the chart of all datasets; the others are named after datasets
 
 
 class Result(NamedTuple):
-    """One upscaled image and its scores, by metric, against the HR image; images are uint8 H x W x 3."""
+    """One upscaled image and its scores against the HR image, by metric; images are uint8 H x W x 3."""
 
     image: str  # its name, printable
     scores: dict[str, float]
@@ -59,7 +59,7 @@ def mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def compare(
     methods: Mapping[str, Method], pairs: Iterable[ImagePair], scale: int, protocol: Protocol
 ) -> Iterator[dict[str, Result]]:
-    """As `evaluate`, for several methods at once: each pair is read once, and gives a result of each method.
+    """As `evaluate`, for several methods at once: each pair is read once, and yields a result per method.
 
     Raises:
         ImageError: an image can't be read or scored.
@@ -73,13 +73,13 @@ def compare(
 def upscale_pair(
     methods: Mapping[str, Method], pair: ImagePair, lr: np.ndarray, hr: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The first half of `compare`, for one pair: what each method makes of it, uint8 H x W x 3."""
+    """The first half of `compare`, for one pair: each method's output, uint8 H x W x 3."""
     images = {}
     for name, method in methods.items():
         if isinstance(method, SavedResults):
             images[name] = method.read(pair, hr.shape[:2])
         elif pair.is_grey:
-            # As demo.py: a network's grey may be tinged, so its colours are not what is compared.
+            # As in demo.py: a network's grey may have a tint, so its colours are not compared.
             images[name] = np.repeat(method(lr[..., 0])[..., None], 3, axis=2)
         else:
             images[name] = method(lr)
@@ -89,7 +89,7 @@ def upscale_pair(
 def score_pair(
     images: Mapping[str, np.ndarray], pair: ImagePair, lr: np.ndarray, hr: np.ndarray, protocol: Protocol
 ) -> dict[str, Result]:
-    """The second half of `compare`, which needs no method and may run beside the next pair's first."""
+    """The second half of `compare`; it needs no method and may run in parallel with the next pair's first half."""
     try:
         return {name: Result(printable(pair.name), protocol.score(sr, hr), lr, sr, hr) for name, sr in images.items()}
     except ValueError as error:
@@ -109,7 +109,7 @@ def nearest(scale: int) -> Upscale:
 def self_ensemble(upscale: Upscale) -> Upscale:
     """The mean over the image's eight flips and rotations, each undone afterwards (Timofte et al., 2016).
 
-    Averages 8-bit images and rounds half up.
+    It averages 8-bit images and rounds half up.
     """
 
     def upscale_eight(image: np.ndarray) -> np.ndarray:
@@ -133,13 +133,13 @@ def load_methods(
     overlap: int = OVERLAP,
     strengths: Sequence[float] = (),
 ) -> tuple[dict[str, Method], int]:
-    """Methods by name, and their scale: bicubic (whether asked for or not) before the networks.
+    """Methods by name, and their scale: bicubic (whether requested or not) before the networks.
 
     Args:
         weights: weights files, run folders, or the words "bicubic" and "nearest".
         scale: for bicubic and nearest without weights (default: 4).
-        ensemble: take the `self_ensemble` of each network, and add "+" to its name, as the literature does.
-        overlap: of the tiles of networks whose reach isn't known (see `Upscaler`).
+        ensemble: use the `self_ensemble` of each network, and add "+" to its name, as the literature does.
+        overlap: of tiles, for models with unknown receptive field (see `Upscaler`).
         strengths: of networks interpolated between the first two (0: the first, 1: the second), placed between them.
 
     Raises:
@@ -152,7 +152,7 @@ def load_methods(
         mixtures = _interpolations(paths, strengths, device, precision)
         if len(mixtures) < len(strengths) or mixtures.keys() & networks.keys():
             raise UserError(f"interpolations need names of their own, found {', '.join([*networks, *mixtures])}")
-        # The second, and those behind it, come last.
+        # The second network, and those after it, come last.
         networks = dict([*networks.items()][:1]) | mixtures | networks
     scales = {name: network.scale for name, network in networks.items()} | ({"--scale": scale} if scale else {})
     if len(set(scales.values())) > 1:
@@ -169,7 +169,7 @@ def _interpolations(
     paths: Mapping[str, Path], strengths: Sequence[float], device: str, precision: str
 ) -> dict[str, Upscaler]:
     if len(paths) < 2:
-        raise UserError(f"an interpolation takes two weights, found {', '.join(paths) or 'none'}")
+        raise UserError(f"an interpolation needs two weights, found {', '.join(paths) or 'none'}")
     (_, first), (name, second) = list(paths.items())[:2]
     return {
         f"{name}-{strength:g}": Upscaler(
@@ -196,7 +196,7 @@ def load_benchmarks(folders: Sequence[Path], scale: int) -> dict[str, list[Image
 
 
 def distinct_names(paths: Sequence[Path], taken: Sequence[str] = ()) -> dict[str, Path]:
-    """Short names for files and folders, usable as file names: the stem, and as many parents as tell them apart.
+    """Short names for files and folders, usable as file names: the stem, with as many parents as needed.
 
     Raises:
         UserError: a path is given twice.
@@ -216,7 +216,7 @@ def _names(path: Path) -> list[str]:
     """Candidate names for a path, from the shortest to the full path."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 (without `..`, which would be a name; links keep theirs)
     stem = path.stem if path.is_file() else path.name
-    # Folders of the layout don't tell one run or dataset from another.
+    # These folders don't distinguish runs or datasets.
     parts = [part for part in path.parent.parts[1:] if part not in ("weights", "checkpoints")]
     if parts and re.fullmatch(r"image_SRF_\d+", stem):
         stem, parts = parts[-1], parts[:-1]

@@ -1,4 +1,4 @@
-"""Checkerboards: what an upscaling network's sub-pixels add to all cells of the LR grid alike."""
+"""Checkerboard artifacts: what a network's sub-pixels add equally to all cells of the LR grid."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ WINDOW = 64
 
 
 def grid_deviation(image: np.ndarray, reference: np.ndarray, period: int) -> float:
-    """How far the mean errors of the phases of a grid lie apart, in grey levels (0..255).
+    """How much the mean errors of a grid's phases differ, in grey levels (0..255).
 
     The phase of pixel (y, x) is (y mod period, x mod period). The error, image - reference, is averaged over the
     channels and over all pixels of each phase; the result is the standard deviation of these period^2 means. A
-    constant tint gives 0, and a large picture without a grid little, whatever its PSNR. Of a grid in colour alone,
-    brighter in one channel and darker in another, only the mean counts.
+    constant tint gives 0, and a large picture without a grid little, whatever its PSNR. A grid in colour only, brighter
+    in one channel and darker in another, counts by its mean.
 
     Args:
         image, reference: uint8 H x W x C; rows and columns beyond a multiple of the period are left out.
@@ -29,10 +29,10 @@ def grid_deviation(image: np.ndarray, reference: np.ndarray, period: int) -> flo
 
 
 def local_grid_deviation(image: np.ndarray, reference: np.ndarray, period: int) -> float:
-    """`grid_deviation` where it is worst: the 90th percentile over the windows of 64 x 64 pixels, side by side.
+    """`grid_deviation` where it is worst: the 90th percentile over adjacent windows of 64 x 64 pixels.
 
-    Windows begin at multiples of 64 (of the largest multiple of the period below, for a period that doesn't divide
-    it); what is left at the right and at the bottom is no window, unless a side is shorter than one.
+    Windows start at multiples of 64 (or of the largest multiple of the period below 64). Remainders at the right and
+    at the bottom are ignored, unless a side is shorter than a window.
     """
     side = WINDOW // period * period
     height, width = image.shape[:2]

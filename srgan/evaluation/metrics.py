@@ -57,12 +57,12 @@ class Metric:
     Args:
         label: its name in tables and charts.
         function: (SR, HR) -> score. Raises ValueError for images that it can't score.
-        details: the definition's constants, or the version and weights of a network: part of the protocol's line.
-        on: what the function gets: "Y" (float64 H x W; uint8 H x W x 3 under `Protocol.rgb`) or "RGB" (uint8
+        details: constants of the definition, or version and weights of a network; part of the protocol's line.
+        on: what the function is given: "Y" (float64 H x W; uint8 H x W x 3 under `Protocol.rgb`) or "RGB" (uint8
             H x W x 3), both without the border, or "whole" (uint8 H x W x 3, with it).
         unit: "" for none.
         digits: decimals in tables.
-        higher_is_better: the direction, for whatever picks the best.
+        higher_is_better: the direction, for choosing the best.
     """
 
     label: str
@@ -83,12 +83,12 @@ class Metric:
         return f"{score:,.{self.digits}f}"
 
     def better(self, score: float, other: float) -> bool:
-        """Whether a score is better than another one."""
+        """Whether a score is better than another."""
         return score > other if self.higher_is_better else score < other
 
 
 def pixel_metrics(scale: int) -> dict[str, Metric]:
-    """The metrics that are a function of the pixels alone. A new one is its function and a line here."""
+    """The metrics that are a function of the pixels alone. To add one, add its function and a line here."""
     error: dict[str, Any] = {"on": "whole", "unit": "levels", "digits": 2, "higher_is_better": False}
     phases = f"deviation of the mean error among the {scale} x {scale} phases"
     return {
@@ -142,7 +142,7 @@ def score_texts(scores: Mapping[str, float], metrics: Mapping[str, Metric]) -> s
 
 
 def score_labels(metrics: Mapping[str, Metric]) -> str:
-    """The metrics that `score_texts` gives numbers of: `PSNR / SSIM`."""
+    """The labels of the numbers of `score_texts`: `PSNR / SSIM`."""
     return " / ".join(metric.label for metric in metrics.values())
 
 
@@ -150,14 +150,14 @@ def metric_name(spec: str) -> str:
     """`lpips` of `lpips` and of `lpips=FILE`.
 
     Raises:
-        UserError: no metric of this name, or a file for one that needs none.
+        UserError: no such metric, or a file for a metric that needs none.
     """
     name, equals, _ = spec.partition("=")
     names = [*pixel_metrics(scale=4), *network_metrics()]
     if name not in names:
         raise UserError(f"no metric {name!r}: expected one of {', '.join(names)}")
     if equals and name not in network_metrics():
-        raise UserError(f"{spec}: {name} has no network, so no weights")
+        raise UserError(f"{spec}: {name} has no network, and so no weights")
     return name
 
 
@@ -165,12 +165,12 @@ def load_metrics(specs: Iterable[str] = DEFAULT_METRICS, scale: int = 4, device:
     """Metrics by name, their networks loaded.
 
     Args:
-        specs: names; `NAME=FILE` gives a network's weights, which torchvision downloads otherwise.
-        scale: the period of the grids that `grid` looks for.
+        specs: names; `NAME=FILE` provides a network's weights, which torchvision downloads otherwise.
+        scale: the period of the artifacts that `grid` looks for.
         device: where the networks compute.
 
     Raises:
-        UserError: an unknown name, one that is given twice, a missing package, or weights that can't be had.
+        UserError: an unknown name, a name that is given twice, a missing package, or unavailable weights.
     """
     metrics: dict[str, Metric] = {}
     for spec in specs:
@@ -184,7 +184,7 @@ def load_metrics(specs: Iterable[str] = DEFAULT_METRICS, scale: int = 4, device:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is compared, and how: `str()` of it belongs beside every score.
+    """What is compared, and how; `str()` of it belongs next to every score.
 
     Args:
         border: pixels cut off each side for PSNR and SSIM; the scale, by convention.

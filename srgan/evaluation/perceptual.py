@@ -15,7 +15,7 @@ from srgan.networks.imagenet import download
 from srgan.networks.tensors import read_tensor_file
 from srgan.networks.vgg import VGGFeatures
 
-SMALLEST_SIDE = 32  # AlexNet's three reductions leave nothing of less
+SMALLEST_SIDE = 32  # AlexNet's three reductions leave nothing of smaller images
 
 
 class LPIPS:
@@ -27,7 +27,7 @@ class LPIPS:
         device: where it computes.
 
     Raises:
-        UserError: the package is not installed, or the weights can't be had or don't fit.
+        UserError: the package is not installed, or the weights are unavailable or don't fit.
     """
 
     def __init__(self, backbone: str, weights: str = "", device: str = "cpu") -> None:
@@ -86,7 +86,7 @@ class VGGDistance:
         device: where it computes.
 
     Raises:
-        UserError: weights that can't be had or lack a layer.
+        UserError: the weights are unavailable or lack a layer.
     """
 
     def __init__(self, layer: str, weights: str = "", device: str = "cpu") -> None:

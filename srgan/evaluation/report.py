@@ -30,7 +30,7 @@ def set_earlier_aside(out: Path) -> Path | None:
 
 
 def _new_folder(path: Path) -> Path:
-    """Make the folder, as `path-2` and so on where it is there already."""
+    """Create the folder, as `path-2` and so on if it exists."""
     for number in count(1):
         folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
         with suppress(FileExistsError):
@@ -40,7 +40,7 @@ def _new_folder(path: Path) -> Path:
 
 
 def write_csv(path: Path, table: pd.DataFrame, digits: str) -> None:
-    """Write a table as CSV; text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """Write a table as CSV; text that a spreadsheet would interpret as a formula is prefixed with an apostrophe.
 
     Args:
         digits: the format of numbers, such as "%.6f".
@@ -60,8 +60,8 @@ def write_tables(scores: pd.DataFrame, asked: Collection[str], protocol: Protoco
     """Write `metrics.csv`, `summary.csv` and `summary.md` into `out`.
 
     Args:
-        scores: a row for each of those that `run_benchmarks` returns.
-        asked: the methods that go into the CSV files; with several, `method` is their first column.
+        scores: a row per result of `run_benchmarks`.
+        asked: the methods in the CSV files; with several, `method` is the first column.
 
     Returns:
         The Markdown: a table of all methods, and the protocol.

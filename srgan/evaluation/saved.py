@@ -1,4 +1,4 @@
-"""Results that other programs have saved, to be scored beside this one's."""
+"""Results that other programs have saved, to be scored along with this one's."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from srgan.data.pairs import ImagePair
 
 
 class SavedResults:
-    """A method's SR pictures: `FOLDER/<benchmark>/` holds those of a benchmark, or FOLDER itself those of the only one.
+    """A method's SR pictures, in `FOLDER/<benchmark>/`, or in FOLDER itself if there is only one benchmark.
 
-    A picture has the name of its image, its HR or its LR file, or one that goes on behind it: `baby.png`,
+    A picture's name is, or begins with, the name of its image, its HR file or its LR file: `baby.png`,
     `baby_HR.png`, `babyx4.png`, `baby_SRCNN.png`.
 
     Raises:
@@ -27,7 +27,7 @@ class SavedResults:
             inner = folder / benchmark
             if not inner.is_dir():
                 if len(benchmarks) > 1:
-                    raise UserError(f"{inner}: no such folder; of several benchmarks each needs one of its name")
+                    raise UserError(f"{inner}: no such folder; with several benchmarks each needs one of its name")
                 inner = folder
             pictures = list_images(inner)
             self.files |= {pair.hr: _picture_of(pair, pictures, inner) for pair in pairs}

@@ -1,4 +1,4 @@
-"""Texture as strong and as fine as the original's, wherever its lines are."""
+"""Whether texture is as strong and as fine as the original's, wherever its lines are."""
 
 import math
 
@@ -12,8 +12,8 @@ from srgan.networks.losses import SPECTRUM_WINDOW, log_spectral_distance
 def spectral_distance(image: np.ndarray, reference: np.ndarray) -> float:
     """`log_spectral_distance` in dB.
 
-    A blurred patch has too little power, a weave too much in its band: both count. A picture that is moved, or another
-    piece of the same texture, is near.
+    A blurred patch has too little power, a weave pattern too much in its band; both count. A shifted picture, or
+    another piece of the same texture, is close.
 
     Args:
         image, reference: H x W or H x W x C, values in 0..255.

@@ -1,4 +1,4 @@
-"""Strips as papers print them: a part of one image, enlarged, by each method."""
+"""Strips as in papers: a part of one image, enlarged, by each method."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -17,11 +17,11 @@ INTERPOLATION = ("nearest", "bicubic")
 def draw_strip(
     results: Mapping[str, Result], scale: int, metrics: Mapping[str, Metric], side: int = 96, panel: int = 288
 ) -> Image.Image:
-    """HR | LR | each method | HR: the whole image, and enlarged the part in which the methods differ most.
+    """HR | LR | each method | HR: the whole image, then, enlarged, the part in which the methods differ most.
 
     Args:
-        results: of one image, by method; bicubic's among them.
-        side: of the part, in HR pixels; less where the image is smaller.
+        results: of one image, by method, bicubic included.
+        side: of the part, in HR pixels; smaller for smaller images.
         panel: side of an enlarged part in the strip, in pixels.
     """
     any_result = results["bicubic"]
@@ -47,7 +47,7 @@ def draw_strip(
 def most_different(results: Mapping[str, Result], side: int, scale: int) -> tuple[int, int]:
     """Top and left, multiples of the scale, of the square in which the networks' details (on Y) differ most.
 
-    One network is held against bicubic; bicubic alone against HR. A mere difference in brightness doesn't count.
+    A single network is compared with bicubic, bicubic alone with HR. Mere differences in brightness don't count.
     """
     images = [result.sr for method, result in results.items() if method not in INTERPOLATION]
     images += [results["bicubic"].sr, results["bicubic"].hr][: max(2 - len(images), 0)]

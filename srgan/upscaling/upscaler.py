@@ -1,4 +1,4 @@
-"""Tiled inference: the one way from image to image, for demo, test, validation and anyone's code."""
+"""Tiled inference: the one way from image to image, for demo.py, test.py, validation and other code."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -21,8 +21,8 @@ from srgan.networks.weights import load_network
 AnyImage = TypeVar("AnyImage", np.ndarray, Image.Image)
 
 # The side of a tile in LR pixels, without its overlap, and the size of the features of a strip of one, by device.
-# On the CPU, glibc fetches blocks of 32 MiB and more from the system each time, zeroed, and that takes longer than the
-# arithmetic: both stay a little below. A GPU needs large ones, or launching kernels takes longer than they do.
+# On the CPU, glibc gets blocks of 32 MiB and more from the system each time, zeroed, which takes longer than the
+# arithmetic, so both stay a little below. A GPU needs large ones, or launching kernels takes longer than running them.
 TILE = {"cpu": 264, "cuda": 1024, "mps": 512}
 STRIP_BYTES = {"cpu": 30_000_000, "cuda": 1_000_000_000, "mps": 250_000_000}
 SMALLEST_TILE = 16
@@ -33,11 +33,11 @@ class Span(NamedTuple):
 
     window: slice  # of the image: what the network sees
     keep: slice  # of the window: what the network upsamples
-    core: slice  # of the image: what the tile gives to the result
+    core: slice  # of the image: what the tile contributes to the result
 
     @property
     def inner(self) -> slice:
-        """The core, of what is kept."""
+        """The core within what is kept."""
         origin = self.window.start + self.keep.start
         return slice(self.core.start - origin, self.core.stop - origin)
 
@@ -49,14 +49,14 @@ class Upscaler:
         weights: released weights by name, such as "srgan", a weights file, checkpoint or run folder (see
             `load_network`), or a generator.
         device: "auto", "cpu", "cuda" or "mps".
-        precision: "auto", "fp32", "bf16" or "fp16"; 16-bit images always take fp32.
+        precision: "auto", "fp32", "bf16" or "fp16"; 16-bit images always use fp32.
         tile: side of a tile in LR pixels, without its overlap (default: by device); it is halved when memory runs out.
-            The result does not depend on it: in fp32 it is that of the whole image at once.
-        overlap: LR pixels on each side that tiles share for a network of which it isn't known how far it sees; those of
-            others overlap by as much as they need.
+            The result does not depend on it: in fp32 it equals the result of the whole image at once.
+        overlap: LR pixels on each side by which tiles overlap for models with unknown receptive field; for others the
+            overlap is as large as needed.
 
     Raises:
-        UserError: the weights can't be loaded, the device isn't there, no such precision, or the tile isn't positive.
+        UserError: the weights can't be loaded, the device is missing, no such precision, or the tile isn't positive.
     """
 
     def __init__(
@@ -92,14 +92,14 @@ class Upscaler:
             progress: wraps the list of tiles, as `tqdm` does.
 
         Returns:
-            An array of the same type and channels, scale*H x scale*W; of a Pillow image, a Pillow image with its colour
-            profile, which `save` writes.
+            An array of the same type and channels, scale*H x scale*W; for a Pillow image, a Pillow image with its
+            colour profile, which `save` writes.
 
         Raises:
-            TypeError: neither of these, or another type of values.
-            ValueError: another shape, an empty image, or a Pillow image of 32 bits a value.
-            UserError: no memory even for the smallest tile.
-            NotFiniteError: the network gives no picture.
+            TypeError: another type of image or of values.
+            ValueError: another shape, an empty image, or a Pillow image with 32 bits per value.
+            UserError: not enough memory even for the smallest tile.
+            NotFiniteError: the network's output isn't finite.
         """
         if isinstance(image, Image.Image):
             array = to_array(image)
@@ -126,7 +126,7 @@ class Upscaler:
         except MemoryError as error:
             size = image.nbytes * self.scale**2 / 1e9
             raise UserError(
-                f"no memory for the result of {size:.1f} GB: close other programs, or cut the image"
+                f"not enough memory for the result of {size:.1f} GB: close other programs, or crop the image"
             ) from error
         tile = min(self.tile, max(height, width))
         while True:
@@ -138,10 +138,10 @@ class Upscaler:
                     raise
                 if tile <= SMALLEST_TILE:
                     raise UserError(
-                        f"{self.device.type} has no memory for a tile of {tile} pixels: close other programs"
-                        + (" or take --device cpu" if self.device.type != "cpu" else "")
+                        f"{self.device.type} has too little memory for a tile of {tile} pixels: close other programs"
+                        + (" or use --device cpu" if self.device.type != "cpu" else "")
                     ) from error
-            # Here, outside the handler, nothing holds the failed tile's tensors any more.
+            # Outside the handler, nothing holds the failed tile's tensors any more.
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             tile = self.tile = max(tile // 2, SMALLEST_TILE)
@@ -167,18 +167,18 @@ class Upscaler:
         )
         check_output(sr, self.name, "" if self.precision.dtype is torch.float32 else ", or need --precision fp32")
         if channels < 3:
-            # BT.601's luma: the network's grey may be tinged.
+            # BT.601's luma, since the network's grey may have a tint.
             sr = (sr * sr.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
         if channels in (2, 4):
             alpha = F.interpolate(lr[:, -1:], scale_factor=self.scale, mode="bicubic", antialias=True)
             alpha = alpha[..., _times(row.keep, self.scale), _times(column.keep, self.scale)]
             sr = torch.cat([sr, alpha * 2 - 1], dim=1)
         rows, columns = (_times(span.inner, self.scale) for span in (row, column))
-        # As integers a quarter or half as much has to be copied from a GPU.
+        # As integers, so that a quarter or half as much is copied from a GPU.
         return to_levels(sr[0, :, rows, columns], pixels.dtype).permute(1, 2, 0).cpu().numpy()
 
     def _forward(self, rgb: Tensor, keep: tuple[slice, slice], deep: bool) -> Tensor:
-        # TF32, CUDA's default for fp32 convolutions, has 10 bits: too few even for 8-bit images to be exact.
+        # TF32, CUDA's default for fp32 convolutions, has 10 bits: too few to be exact even for 8-bit images.
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             if deep:
                 return self._in_strips(rgb, keep)
@@ -186,12 +186,12 @@ class Upscaler:
                 return self._in_strips(rgb, keep)
 
     def _in_strips(self, rgb: Tensor, keep: tuple[slice, slice]) -> Tensor:
-        """The network, its HR part strip by strip."""
+        """The network's output, its HR part computed strip by strip."""
         generator = self.generator
         rows, columns = keep
         features = generator.features(rgb)[..., rows, columns]
         if generator.upsample_radius == generator.receptive_radius:
-            # It has no HR part of its own.
+            # It has no separate HR part.
             return generator.reconstruct(features).float()
         row_bytes = features[0, :, 0].nbytes * self.scale**2  # before the last pixel shuffle
         height = max(self.strip_bytes // row_bytes - 2 * generator.upsample_radius, 1)
@@ -204,13 +204,13 @@ class Upscaler:
 
 
 def spans(length: int, tile: int, receptive_radius: int, upsample_radius: int) -> list[Span]:
-    """Cut an axis into tiles that bring along all that their pixels depend on.
+    """Cut an axis into tiles that include everything that their pixels depend on.
 
-    All windows are of one length and lie inside the image, so that all tiles run through the same kernels, and the
-    border of the image is padded as it is in an image in one piece.
+    All windows have one length and lie inside the image, so that all tiles run through the same kernels, and the
+    image's border is padded as if the image were in one piece.
     """
     count = max(math.ceil((length - 2 * receptive_radius) / tile), 1)
-    # The tiles at the border need an overlap on one side only, hence length - 2 * radius.
+    # Tiles at the border need an overlap on one side only, hence length - 2 * radius.
     step = math.ceil((length - 2 * receptive_radius) / count)
     side = step + 2 * receptive_radius
     starts = [min(i * step, length - side) for i in range(count)]
@@ -228,7 +228,7 @@ def spans(length: int, tile: int, receptive_radius: int, upsample_radius: int) -
 def spread_colours(image: np.ndarray) -> np.ndarray:
     """Give fully transparent pixels the mean of the visible colours around them; the last channel is alpha.
 
-    What colour they hide is chance (often black), and would bleed into the edges of what is visible.
+    Their hidden colours are arbitrary (often black), and would bleed into the edges of what is visible.
     """
     visible = image[..., -1:] > 0
     if visible.all() or not visible.any():
@@ -241,7 +241,7 @@ def spread_colours(image: np.ndarray) -> np.ndarray:
 
 
 def _spread(colours: Tensor, weights: Tensor) -> Tensor:
-    """Fill where the weights (1 x 1 x H x W, 0 or 1) are 0 from a coarser grid, itself filled from a coarser one."""
+    """Fill where the weights (1 x 1 x H x W, 0 or 1) are 0 from a coarser grid, which is filled recursively."""
     if weights.all():
         return colours
     coarse_weights = F.avg_pool2d(weights, 2, ceil_mode=True)
