@@ -15,7 +15,7 @@ from srgan.networks.srresnet import SRResNet
 from srgan.networks.weights import save_weights
 from srgan.training.config import AdversarialConfig, PretrainConfig, parse
 from srgan.training.stages import AdversarialStage, PretrainStage
-from tools import benchmark, plain_steps, timing
+from tools import benchmark, loading, plain_steps, timing
 
 CPU = torch.device("cpu")
 SMALL = {"name": "test", "generator": {"blocks": 1, "channels": 8}, "data": {"crop": 32}}
@@ -87,7 +87,7 @@ def test_all_variants_take_turns() -> None:
 
 def test_photograph_of_any_size() -> None:
     for height, width in ((1, 1), (128, 700), (1356, 2040)):
-        assert benchmark.photograph(height, width).shape == (height, width, 3)
+        assert loading.photograph(height, width).shape == (height, width, 3)
 
 
 def test_plot(tmp_path: Path) -> None:

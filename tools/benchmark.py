@@ -18,34 +18,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
-from skimage import data as photographs
 from torch import Tensor
 from torch.profiler import profile as record
-from torch.utils.data import DataLoader
 
 from srgan.common.errors import UserError, command
 from srgan.common.files import whole_file
 from srgan.common.images import lr_tensor, write_image
 from srgan.common.options import device_options
 from srgan.common.precision import fastest_format, select_device
-from srgan.data.crops import CropDataset
-from srgan.data.photo import Photo
-from srgan.data.resize import imresize
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.losses import content_loss
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
 from srgan.training.stages import AdversarialStage, PretrainStage
 from srgan.upscaling.upscaler import Upscaler
+from tools.loading import data, photograph
 from tools.plain_steps import PlainSRResNet, plain_adversarial, plain_pretraining
 from tools.timing import describe_machine, matrix_rate, medians, operations, short_name
 
@@ -202,58 +195,6 @@ def large_photograph(upscaler: Upscaler) -> dict[str, Any]:
     upscaler.upscale(image)
     seconds, peak = time.perf_counter() - start, torch.cuda.max_memory_allocated() / 1e9
     return {"LR image": "4000 x 3000", "variant": f"Upscaler, {peak:.1f} GB", "ms": 1000 * seconds}
-
-
-# Data
-
-
-def photograph(height: int, width: int) -> np.ndarray:
-    """A photograph of any size: scikit-image's astronaut, mirrored at its borders; uint8 H x W x 3."""
-    image = photographs.astronaut()
-    margins = [(0, max(0, side - length)) for side, length in zip((height, width), image.shape, strict=False)]
-    return np.pad(image, [*margins, (0, 0)], mode="symmetric")[:height, :width]
-
-
-def data(rounds: int, workers: Iterable[int] | None = None) -> Rows:
-    """Pairs of crops (96 x 96 and 24 x 24) per second from PNG files of DIV2K's size (2040 x 1356)."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for i in range(8):
-            hr = np.roll(photograph(1356, 2040), 97 * i, axis=(0, 1))
-            write_image(root / "X_HR" / f"{i:04}.png", hr)
-            write_image(root / "X_LR_bicubic" / "X4" / f"{i:04}x4.png", imresize(hr, 1 / 4))
-        dataset = CropDataset([root / "X_HR"], cache=root / "cache")
-        rng = np.random.default_rng(0)
-
-        def decode_per_crop() -> None:
-            i, x, y = (int(rng.integers(count)) for count in (8, 487, 316))
-            with Image.open(root / "X_HR" / f"{i:04}.png") as hr:
-                np.asarray(hr.crop((4 * x, 4 * y, 4 * x + 96, 4 * y + 96)))
-            with Image.open(root / "X_LR_bicubic" / "X4" / f"{i:04}x4.png") as lr:
-                np.asarray(lr.crop((x, y, x + 24, y + 24)))
-
-        photo = CropDataset([root / "X_HR" / "*.png"], cache=root / "cache", degradation=Photo())
-        variants: dict[str, Callable[[], object]] = {
-            "decode per crop": decode_per_crop,
-            "CropDataset": lambda: dataset[int(rng.integers(10**6))],
-            "CropDataset, degradation photo": lambda: photo[int(rng.integers(10**6))],
-        }
-        seconds = medians(variants, torch.device("cpu"), rounds)
-        rates = {name: 1 / value for name, value in seconds.items()}
-        for count in workers or sorted({0, 1, 2, os.cpu_count() or 1}):
-            rates[f"loader, batch 16, {count} workers"] = median(_loader_rate(dataset, count) for _ in range(rounds))
-    decoded = rates["decode per crop"]
-    return [{"variant": name, "pairs/s": rate, "ratio": rate / decoded} for name, rate in rates.items()]
-
-
-def _loader_rate(dataset: CropDataset, workers: int, batches: int = 500) -> float:
-    """Pairs per second after the first batch."""
-    loader = iter(DataLoader(dataset, 16, sampler=range(16 * (batches + 1)), num_workers=workers))
-    next(loader)
-    start = time.perf_counter()
-    for _ in loader:
-        pass
-    return 16 * batches / (time.perf_counter() - start)
 
 
 # Growth
