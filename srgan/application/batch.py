@@ -18,7 +18,8 @@ from srgan.application.jobs import Job, comparison_path, is_own_result
 from srgan.application.pictures import TIFF, Picture, check_format, read_picture, write_picture
 from srgan.common import parallel
 from srgan.common.errors import UserError
-from srgan.common.files import printable, remove_leftovers, writing
+from srgan.common.files import remove_leftovers, writing
+from srgan.common.output import printable
 from srgan.upscaling.upscaler import Upscaler
 
 # An animation is in memory as a whole, and twice more in Pillow: 12 bytes per pixel of the result, 3 GB at this size.

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from srgan.common.errors import UserError, describe
-from srgan.common.output import printable as printable
 
 
 @contextmanager
