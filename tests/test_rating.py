@@ -243,7 +243,7 @@ def test_a_key_is_never_lost(make: Callable, run: Run, folder: Path, tmp_path: P
         (["--methods", "HR"], "expected two or more methods to compare, found HR"),
         (["--repeats", "21"], "expected at most a third of the 60 pictures, found 21"),
         (["--results", "nowhere"], "expected results of test.py, found none"),
-        (["--scale", "1"], "--scale 2 or more"),
+        (["--scale", "1"], "--scale of 2 or more"),
     ],
 )
 def test_mistakes(run: Run, folder: Path, tmp_path: Path, options: list[str], message: str) -> None:
