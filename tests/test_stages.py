@@ -253,7 +253,7 @@ def test_several_averages() -> None:
     assert stage.exported is short
     newest = stage.generator.tail.weight
     assert (short.tail.weight - newest).abs().mean() < (long.tail.weight - newest).abs().mean()
-    other = pretrain_stage(optimizer={"lr": 1e-2, "ema": [0.15, 0.9]})
+    other = pretrain_stage(optimizer={"lr": 1e-2, "ema": [0.9, 0.15]})
     other.load_state_dict(copy.deepcopy(stage.state_dict()))
     for decay, average in other.averages.networks.items():
         assert torch.equal(average.tail.weight, stage.averages.networks[decay].tail.weight)

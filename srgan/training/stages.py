@@ -129,16 +129,16 @@ class Stage:
             **self.G.state_dict(),
             "updates": self.updates,
             "exported": self.exported.state_dict(),
-            "averages": [average.state_dict() for average in list(self.averages.networks.values())[1:]],
+            "averages": {decay: average.state_dict() for decay, average in self.averages.networks.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.load_state_dict(state["generator"])
         self.updates = int(state["updates"])
         self.G.load_state_dict(state)
-        saved = [state["exported"], *state.get("averages", [])]
-        for i, average in enumerate(self.averages.networks.values()):
-            average.load_state_dict(saved[min(i, len(saved) - 1)])
+        for decay, average in self.averages.networks.items():
+            # Checkpoints from before there were several have one; an average that is new begins with the first.
+            average.load_state_dict(state.get("averages", {}).get(decay, state["exported"]))
 
 
 class PretrainStage(Stage):
