@@ -95,7 +95,7 @@ PUBLISHED = [
         },
     ),
     ESRGAN._replace(
-        mark="model.10.weight",
+        mark="model.1.sub.0.RDB1.conv1.0.weight",
         names={
             r"model\.0\.": "head.",
             r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.": r"body.\1.dense\2.conv\3.",
@@ -172,9 +172,12 @@ def recognise(tensors: dict[str, Tensor]) -> Published | None:
     """The project to which these names belong, if it is one of `PUBLISHED`."""
     published = next((published for published in PUBLISHED if published.mark in tensors), None)
     if published and published.network is RRDBNet:
-        # Real-ESRGAN's x2plus rearranges pixels first, and ESRGAN+ has more convolutions: networks of other kinds.
+        # Real-ESRGAN's x2plus rearranges pixels first, ESRGAN+ has more convolutions, and numbered files of other
+        # scales count otherwise: spandrel knows them.
         first = tensors.get("conv_first.weight", tensors.get("model.0.weight"))
-        if first is None or first.shape[1:2] != (3,) or any("conv1x1" in name for name in tensors):
+        is_rgb = first is not None and first.shape[1:2] == (3,)
+        is_x4 = ("model.0.weight" in tensors) == ("model.10.weight" in tensors)
+        if not (is_rgb and is_x4) or any("conv1x1" in name for name in tensors):
             return None
     return published
 
