@@ -105,4 +105,5 @@ class RRDBNet(TrainableNetwork):
         return self.tail(features)
 
     def for_inference(self) -> Network:
+        """A copy in eval mode: the same function, not trainable."""
         return copy.deepcopy(self).eval().requires_grad_(False).to(memory_format=torch.channels_last)
