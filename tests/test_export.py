@@ -9,8 +9,9 @@ import torch
 from conftest import REPOSITORY, randomised
 
 from srgan.common.errors import NotFiniteError, UserError
-from srgan.networks import export
+from srgan.networks import commands, export
 from srgan.networks.architectures import build
+from srgan.networks.web import write_halves
 from srgan.networks.weights import load_network, save_weights
 
 
@@ -51,6 +52,38 @@ def test_onnx_in_fp16(tmp_path: Path) -> None:
     model = onnx.load(tmp_path / "x.onnx")
     types = {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
     assert types == {onnx.TensorProto.FLOAT16}
+
+
+def test_halves_for_the_page(tmp_path: Path) -> None:
+    onnx, runtime = map(pytest.importorskip, ("onnx", "onnxruntime"))
+    pytest.importorskip("onnxscript")
+    network = randomised(build("SRResNet", blocks=1, channels=8))
+    facts = write_halves(network, tmp_path, "x")
+    assert (facts["scale"], facts["receptive_radius"], facts["upsample_radius"]) == (4, 10, 3)
+    assert len(facts["check"]) == 56, "each 499th of 3 x 96 x 96"
+    for part in ("features", "reconstruct"):
+        stored = {tensor.data_type for tensor in onnx.load(tmp_path / f"x.{part}.onnx").graph.initializer}
+        assert onnx.TensorProto.FLOAT16 in stored
+        assert onnx.TensorProto.FLOAT not in stored
+    features, reconstruct = (runtime.InferenceSession(tmp_path / f"x.{p}.onnx") for p in ("features", "reconstruct"))
+    lr = torch.rand(1, 3, 30, 20)
+    (seen,) = features.run(None, {"lr": lr.numpy()})
+    (sr,) = reconstruct.run(None, {"features": seen[..., 5:]})
+    with torch.inference_mode():
+        expected = ((network(lr) + 1) / 2).clamp(0, 1)
+    near = facts["upsample_radius"]
+    difference = torch.from_numpy(sr)[..., 4 * near :] - expected[..., 4 * (5 + near) :]
+    assert difference.abs().max() < 1 / 255, "what is cut off the features changes nothing three pixels away"
+
+
+@pytest.mark.parametrize("arguments", [[], ["x.safetensors"], ["--web", "out", "--fp16"], ["a", "b", "--web", "out"]])
+def test_arguments_that_do_not_fit(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["export", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        commands.export()
+    assert "expected WEIGHTS and OUT, or --web FOLDER alone" in capsys.readouterr().err
 
 
 def test_program_of_torch_export(tmp_path: Path, weights: Path) -> None:

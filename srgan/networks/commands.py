@@ -3,19 +3,29 @@
 import argparse
 from pathlib import Path
 
-from srgan.common.errors import command
+from srgan.common.errors import UserError, command
 
 
 @command
 def export() -> None:
     """Write a generator as ONNX (.onnx) or as a program of torch.export (.pt2), for images of any size."""
     parser = argparse.ArgumentParser(description=export.__doc__)
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights, checkpoint or run folder")
-    parser.add_argument("out", type=Path, metavar="OUT", help="a file that ends with .onnx or .pt2")
+    parser.add_argument("weights", type=Path, nargs="?", metavar="WEIGHTS", help="weights, checkpoint or run folder")
+    parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="a file that ends with .onnx or .pt2")
     parser.add_argument("--fp16", action="store_true", help="weights, input and output in half precision")
+    parser.add_argument(
+        "--web", type=Path, metavar="FOLDER", help="instead: all released networks, for the page of web/"
+    )
     args = parser.parse_args()
+    if not (args.out or args.web) or (args.web and (args.weights or args.fp16)):
+        raise UserError("expected WEIGHTS and OUT, or --web FOLDER alone")
     import torch
 
+    if args.web:
+        from srgan.networks.web import write_web_networks
+
+        print(f"written: {args.web}: {', '.join(write_web_networks(args.web))}")
+        return
     from srgan.networks.export import write_network
 
     difference = write_network(args.weights, args.out, torch.float16 if args.fp16 else torch.float32)

@@ -4,7 +4,7 @@ Input "lr": N x 3 x H x W, RGB in [0, 1]; output "sr": N x 3 x scale*H x scale*W
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -102,16 +102,26 @@ def read_program(path: Path) -> Run:
 
 def write_onnx(network: nn.Module, path: Path, dtype: torch.dtype, facts: dict[str, str]) -> None:
     """Raises: UserError, a package is missing."""
+    model = to_onnx(network, dtype)
+    optional("onnx").helper.set_model_props(model, facts)
+    path.write_bytes(model.SerializeToString())
+
+
+def to_onnx(network: nn.Module, dtype: torch.dtype, outputs: Sequence[str] = ("sr",)) -> Any:
+    """An ONNX model (protobuf) of a network for inference, with its outputs' names.
+
+    Raises:
+        UserError: a package is missing.
+    """
     # All before the export, which takes a while.
     onnx, _, _ = map(optional, ("onnx", "onnxscript", "onnxruntime"))
-    options: dict[str, Any] = {"input_names": ["lr"], "output_names": ["sr"], "opset_version": OPSET, "verbose": False}
+    options: dict[str, Any] = {"input_names": ["lr"], "output_names": outputs, "opset_version": OPSET, "verbose": False}
     program = torch.onnx.export(network, **example(dtype), **options, dynamo=True)
     assert program is not None
     model = program.model_proto
-    onnx.helper.set_model_props(model, facts)
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+    return model
 
 
 def read_onnx(path: Path) -> Run:
