@@ -8,7 +8,6 @@ from srgan.common.interrupts import end_at_ctrl_c
 
 COMMANDS = {
     "upscale": ("srgan.application.commands", "upscale pictures (demo.py)"),
-    "app": ("srgan.application.app", "open a page to drop pictures on (app.py)"),
     "test": ("srgan.evaluation.commands", "score weights on benchmark images (test.py)"),
     "pretrain": ("srgan.training.commands", "train SRResNet, the generator, by a content loss (pretrain.py)"),
     "train": ("srgan.training.commands", "train SRGAN, from a pretrained generator (train.py)"),

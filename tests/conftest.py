@@ -1,8 +1,11 @@
 """Where the tests find real images (scikit-image's own, and the benchmarks where they are), and networks."""
 
+import functools
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from srgan.common.images import read_rgb, write_image
 from srgan.data.resize import imresize
 
 REPOSITORY = Path(__file__).parent.parent
+PAGE = REPOSITORY / "web" / "dist"
+PATIENCE = 180_000  # ms, for a browser on a slow machine
 
 # A background job (`nohup pytest &`) has them ignored, and the processes that the tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -98,6 +103,63 @@ def browser(_chromium: Any) -> Iterator[Any]:
     yield _chromium
     for context in _chromium.contexts:
         context.close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def serve() -> ThreadingHTTPServer:
+    """A server of the page of `web/`, on a port of its own."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(PAGE)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ThreadingHTTPServer]:
+    if not (PAGE / "sw.js").exists():
+        pytest.skip("needs the page: web/build")
+    with serve() as server:
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def context(_chromium: Any, server: ThreadingHTTPServer) -> Iterator[Any]:
+    """A browser's window in which the page has been open before; a request to elsewhere is an error."""
+    context = _chromium.new_context()
+    context.set_default_timeout(PATIENCE)
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    opened(context, server).close()
+    yield context
+    context.close()
+    assert not [url for url in asked if not url.startswith((address(server), "blob:http://localhost:"))]
+
+
+@pytest.fixture
+def tab(context: Any, server: ThreadingHTTPServer) -> Iterator[Any]:
+    """The page, once it is ready; whatever breaks in it is an error."""
+    tab, broken = opened(context, server), []
+    tab.on("pageerror", lambda error: broken.append(error))
+    yield tab
+    tab.close()
+    assert not broken
+
+
+def address(server: ThreadingHTTPServer) -> str:
+    return f"http://localhost:{server.server_address[1]}/"
+
+
+def opened(context: Any, server: ThreadingHTTPServer) -> Any:
+    """A new tab with the page, once it is ready."""
+    tab = context.new_page()
+    tab.goto(address(server))
+    tab.get_by_text("Ready: ").wait_for()
+    tab.get_by_text("without a connection").wait_for()
+    return tab
 
 
 @pytest.fixture(autouse=True)

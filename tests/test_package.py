@@ -143,7 +143,6 @@ def test_installed_commands_work_in_an_empty_folder(site: Path, tmp_path: Path, 
         ["rating", "make", "--data", photographs],
         ["interpolate", "weights/srresnet_x4.safetensors", "weights/srgan_x4.safetensors", 0.5, "x.safetensors"],
         ["download_div2k", "--help"],
-        ["app", "--help"],
     ]
     for arguments in commands:
         done = srgan(*arguments, folder=tmp_path, site=site)

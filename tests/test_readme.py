@@ -99,7 +99,7 @@ def test_the_commands_are_found() -> None:
     modules = {
         f"scripts.{name}" for name in ("export", "interpolate", "download_div2k", "photographs", "recipe", "rating")
     }
-    assert programs == {"demo", "app", "test", "pretrain", "train", "tools.benchmark"} | modules
+    assert programs == {"demo", "test", "pretrain", "train", "tools.benchmark"} | modules
     assert "test.py --weights weights/srresnet_x4.safetensors weights/srgan_x4.safetensors --data datasets/Set5 " in (
         " ".join(COMMANDS)
     )

@@ -1,0 +1,234 @@
+"""The page of web/ in headless Chromium: what a visitor does."""
+
+import io
+import itertools
+import struct
+import zlib
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import PAGE, PATIENCE, address, opened, serve
+from PIL import Image, ImageCms
+from PIL.ExifTags import IFD, Base
+from skimage import data
+
+from srgan import Upscaler
+from srgan.data.resize import imresize
+
+
+def add(tab: Any, *files: Path) -> None:
+    tab.set_input_files("#files", files)
+
+
+def card(tab: Any, name: str) -> Any:
+    return tab.locator("li", has=tab.get_by_role("heading", name=name, exact=True))
+
+
+def result(tab: Any, name: str) -> Image.Image:
+    """The file that a card offers."""
+    with tab.expect_download() as download:
+        card(tab, name).get_by_role("link", name="Download").click()
+    return Image.open(io.BytesIO(download.value.path().read_bytes()))
+
+
+def assert_near(found: Any, expected: Any) -> None:
+    difference = np.abs(np.asarray(found).astype(int) - np.asarray(expected).astype(int))
+    assert difference.mean() <= 0.1
+    assert difference.max() <= 3
+
+
+@pytest.fixture
+def photograph() -> np.ndarray:
+    """uint8 128 x 128 x 3."""
+    return imresize(data.astronaut(), 0.25)
+
+
+def test_the_result_is_that_of_upscaler(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    add(tab, tmp_path / "a.png")
+    found = result(tab, "a.png")
+    assert found.format == "PNG"
+    assert_near(found, Upscaler("srgan", "cpu", "fp32").upscale(photograph))
+    assert "128 × 128 to 512 × 512 pixels by srgan;" in card(tab, "a.png").inner_text()
+
+
+def test_grey_alpha_and_metadata_are_kept(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    small = photograph[30:62, 20:68]
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[Base.Orientation], exif[Base.Artist] = 6, "somebody"
+    exif.get_ifd(IFD.Exif)[Base.ExifImageWidth] = 48
+    alpha = np.dstack([small, np.linspace(0, 510, 48).clip(0, 255).astype(np.uint8)[None].repeat(32, 0)])
+    Image.fromarray(alpha).save(tmp_path / "alpha.png")
+    Image.fromarray(small[..., 0]).save(tmp_path / "grey.png", dpi=(300, 300))
+    for name in ("turned.jpg", "turned.webp"):
+        Image.fromarray(small).save(tmp_path / name, quality=80, exif=exif, icc_profile=profile)
+    add(tab, *sorted(tmp_path.iterdir()))
+    clean, photo = (Upscaler(name, "cpu", "fp32") for name in ("srgan", "srgan_photo"))
+
+    grey = result(tab, "grey.png")
+    assert (grey.mode, round(grey.info["dpi"][0])) == ("L", 300)
+    assert_near(grey, clean.upscale(small[..., 0]))
+
+    found, expected = np.asarray(result(tab, "alpha.png")), clean.upscale(alpha)
+    assert_near(found[..., 3], expected[..., 3])
+    shown, wanted = (image[..., :3] * (image[..., 3:] / 255) for image in (found, expected))
+    assert np.abs(shown - wanted).mean() < 0.5, "a canvas rounds the colours of half-transparent pixels"
+
+    for name, kind in (("turned.jpg", "JPEG"), ("turned.webp", "WEBP")):
+        image = result(tab, name)
+        assert (image.format, image.size) == (kind, (128, 192))
+        assert image.info["icc_profile"] == profile
+        kept = image.getexif()
+        assert (kept[Base.Orientation], kept[Base.Artist]) == (1, "somebody")
+        assert kept.get_ifd(IFD.Exif)[Base.ExifImageWidth] == 128
+        with Image.open(tmp_path / name) as original:
+            expected = photo.upscale(original)
+        assert np.abs(np.asarray(image, int) - np.asarray(expected, int)).mean() < 4, "compressed again"
+        assert "by srgan_photo;" in card(tab, name).inner_text()
+
+
+def test_settings(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(photograph[:16, :24]).save(tmp_path / "a.jpg", quality=70)
+    tab.select_option("#format", "png")
+    for network, strength, used in (
+        ("", "0.5", "srgan_photo-0.5"),
+        ("srgan", "0", "srresnet"),
+        ("srresnet_x2", "", "srresnet_x2"),
+    ):
+        tab.select_option("#network", network)
+        if strength:
+            tab.fill("#strength", strength)
+        add(tab, tmp_path / "a.jpg")
+        last = tab.locator("li").first
+        last.get_by_role("link", name="Download").wait_for()
+        assert f"by {used};" in last.inner_text()
+    with tab.expect_download() as download:
+        last.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "a_x2.png"
+    assert Image.open(download.value.path()).size == (48, 32)
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of black pixels, small as a file."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = zlib.compress(bytes((width // 8 + 1) * height))
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_bad_files_are_named_and_the_rest_is_done(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    png = io.BytesIO()
+    Image.fromarray(photograph[:20, :20]).save(png, "PNG")
+    jpeg = io.BytesIO()
+    Image.fromarray(photograph[:20, :20]).save(jpeg, "JPEG")
+    files = {
+        "empty.png": (b"", "is empty"),
+        "notes.txt": (b"What a day.", "isn't a picture that this page knows"),
+        "page.jpg": (b"%PDF-1.7", "is a PDF"),
+        "scan.tif": (b"II*\0" + bytes(50), "is a TIFF"),
+        "large.png": (bomb(20000, 8000), "160.0 megapixels: this device takes up to "),
+        "broken.png": (png.getvalue()[:60], "can't be decoded: a damaged PNG"),
+        "broken.jpg": (jpeg.getvalue()[:30], "is a damaged JPEG"),
+        "nonsense.webp": (b"RIFF\x10\0\0\0WEBPVP8 ", "is a damaged WebP"),
+    }
+    for name, (content, _) in files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "<b>good&amp;.png").write_bytes(png.getvalue())
+    (tmp_path / "a png.txt").write_bytes(png.getvalue())
+    add(tab, *tmp_path.iterdir())
+    assert result(tab, "<b>good&amp;.png").size == (80, 80)
+    assert result(tab, "a png.txt").size == (80, 80), "known by its content"
+    for name, (_, message) in files.items():
+        card(tab, name).get_by_text(message).wait_for()
+        assert not card(tab, name).get_by_role("link").is_visible()
+
+
+def test_two_at_once_cancel_again_and_remove(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    for name, size in (("first.png", 128), ("second.png", 16), ("third.png", 16)):
+        Image.fromarray(photograph[:size, :size]).save(tmp_path / name)
+    add(tab, tmp_path / "first.png", tmp_path / "second.png", tmp_path / "third.png")
+    card(tab, "first.png").get_by_text("s left").wait_for()
+    card(tab, "third.png").get_by_role("button", name="Cancel").click()
+    card(tab, "first.png").get_by_role("button", name="Cancel").click()
+    card(tab, "first.png").get_by_text("cancelled").wait_for()
+    assert result(tab, "second.png").size == (64, 64)
+    assert "cancelled" in card(tab, "third.png").inner_text()
+    card(tab, "third.png").get_by_role("button", name="Again").click()
+    assert result(tab, "third.png").size == (64, 64)
+    card(tab, "first.png").get_by_role("button", name="Remove").click()
+    assert tab.get_by_role("heading", level=2).all_inner_texts() == ["third.png", "second.png"]
+
+
+def test_without_a_connection(
+    _chromium: Any, server: ThreadingHTTPServer, photograph: np.ndarray, tmp_path: Path
+) -> None:
+    Image.fromarray(photograph[:16, :24]).save(tmp_path / "clean.png")
+    Image.fromarray(photograph[:16, :24]).save(tmp_path / "photo.jpg", quality=50)
+    context = _chromium.new_context()
+    context.set_default_timeout(PATIENCE)
+    with serve() as passing:
+        tab = opened(context, passing)
+        passing.shutdown()
+    tab.reload()
+    tab.get_by_text("Ready: ").wait_for()
+    assert tab.evaluate("crossOriginIsolated"), "which threads need"
+    add(tab, *tmp_path.iterdir())
+    assert result(tab, "clean.png").size == result(tab, "photo.jpg").size == (96, 64)
+    tab.fill("#strength", "0.25")
+    card(tab, "clean.png").get_by_role("button", name="Again").click()
+    card(tab, "clean.png").get_by_text("which can't be loaded: is there a connection?").wait_for()
+    context.close()
+
+
+def test_it_fits_and_has_names(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    name = f"a very_long_name_{'x' * 150}.png"
+    Image.fromarray(photograph[:8, :100]).save(tmp_path / name)
+    add(tab, tmp_path / name)
+    slider = card(tab, name).get_by_role("slider", name="per cent that bicubic covers")
+    slider.wait_for()
+    for width, scheme in itertools.product((320, 390, 1280), ("light", "dark")):
+        tab.set_viewport_size({"width": width, "height": 844})
+        tab.emulate_media(color_scheme=scheme)
+        assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    for element in tab.locator("input, select, button, a, progress").all():
+        if element.is_visible():
+            assert element.aria_snapshot().split('"')[1:], element.evaluate("element => element.outerHTML")
+    slider.focus()
+    tab.keyboard.press("Home")
+    assert card(tab, name).locator(".view").get_attribute("style") == "--at: 0%;"
+
+
+def test_a_wrong_network_is_not_used(_chromium: Any, server: ThreadingHTTPServer) -> None:
+    """Such as one of a browser or a driver that computes something else."""
+    networks = (PAGE / "networks" / "networks.json").read_text().replace('"check": [', '"check": [0.123,')
+    context = _chromium.new_context(service_workers="block")
+    context.set_default_timeout(PATIENCE)
+    context.route("**/networks.json", lambda route: route.fulfill(body=networks))
+    tab = context.new_page()
+    tab.goto(address(server))
+    tab.get_by_text("computes something else than PyTorch on this device").wait_for()
+    context.close()
+
+
+def test_a_worker_that_fails_is_replaced(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    """As when memory runs out: the next one takes tiles of half the size."""
+    Image.fromarray(photograph[:20, :20]).save(tmp_path / "a.png")
+    tab.evaluate("""() => {
+      const post = Worker.prototype.postMessage;
+      window.tiles = [];
+      Worker.prototype.postMessage = function (job) {
+        window.tiles.push(job.tile);
+        if (job.tile > 128) this.onmessage({data: {id: job.id, error: "out of memory"}});
+        else post.call(this, job);
+      };
+    }""")
+    add(tab, tmp_path / "a.png")
+    assert result(tab, "a.png").size == (80, 80)
+    assert tab.evaluate("window.tiles")[-2:] == [256, 128]
