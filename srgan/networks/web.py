@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from srgan.common.errors import UserError
 from srgan.common.files import whole_file
@@ -25,8 +25,12 @@ STRENGTHS = 0, 0.25, 0.5, 0.75, 1
 CHECK_SIZE, CHECK_STEP = 24, 499
 
 
-class Halves(UnitRange):
-    """A network for inference that gives its features, too."""
+class Halves(nn.Module):
+    """A network for inference with its features, and its output in [0, 1]."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network.for_inference()
 
     def forward(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         features = self.network.features(lr)

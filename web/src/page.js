@@ -26,7 +26,6 @@ class Card {
     original.onerror = () => (original.hidden = this.isUnseen = true);
     original.src = this.url(file);
     view.querySelector("input").oninput = event => view.style.setProperty("--at", `${event.target.value}%`);
-    $("pictures").prepend(this.element);
     this.start();
   }
 
@@ -167,7 +166,7 @@ function tidy() {
 }
 
 function add(files) {
-  for (const file of files) new Card(file);
+  $("pictures").prepend(...files.map(file => new Card(file).element));
   tidy();
 }
 
