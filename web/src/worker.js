@@ -17,7 +17,9 @@ async function handle({id, ...job}) {
   try {
     say(job.file ? {result: await enlarged(job, say)} : await prepared(job));
   } catch (error) {
-    say({error: `${error?.message ?? error}`, isFinal: error instanceof UserError});
+    const isMemory = error instanceof RangeError; // of an array; smaller tiles would be of no use
+    const text = isMemory ? "is too large for the memory that is left" : `${error?.message ?? error}`;
+    say({error: text, isFinal: isMemory || error instanceof UserError});
   }
 }
 
