@@ -6,11 +6,10 @@ python -m tools.beside PHOTOGRAPHS bicubic srresnet_photo --files a.jpg b.jpg --
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from srgan.application.parts import HEIGHT, WIDTH, find_parts, load_contender, upscale_part
 from srgan.common.errors import UserError, command
 from srgan.common.images import read_rgb, write_image
+from tools.details import columns
 
 
 @command
@@ -26,10 +25,10 @@ def beside() -> None:
     rows = []
     for image in (read_rgb(args.photographs / name) for name in args.files):
         for x, y in find_parts(image)[:1]:
-            rows.append(np.hstack([upscale_part(image, x, y, upscale)[: args.height] for upscale in networks]))
+            rows.append([upscale_part(image, x, y, upscale)[: args.height] for upscale in networks])
     if not rows:
         raise UserError(f"--files: expected photographs of {WIDTH} x {HEIGHT} pixels or more, found none")
-    write_image(args.out, np.vstack(rows), quality=88)
+    write_image(args.out, columns(rows, [Path(name).stem for name in args.networks]), quality=88)
     print(f"written: {args.out}")
 
 
