@@ -1,7 +1,7 @@
-"""README's commands, as they are written, in a folder that looks like a clone with small data.
+"""The commands of README and docs/, as they are written, in a folder that looks like a clone with small data.
 
-What needs the network, a GPU, raters, a browser or an hour is only parsed: trainings with --dry-run, the rest with
---help. pip, pytest, tensorboard and Slurm's own lines are other programs' commands.
+Commands that need the network, a GPU, raters, a browser or an hour are only parsed: trainings with --dry-run, the rest
+with --help. pip, pytest, tensorboard and Slurm's own lines are other programs' commands.
 """
 
 import os
@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from skimage import data
 from srgan.common.images import write_image
 from srgan.data.resize import imresize
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+# The ablations' commands are those of an earlier commit.
+DOCS = sorted(path for path in (REPOSITORY / "docs").glob("*.md") if path.name != "ABLATIONS.md")
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "datasets" / "README.md", *DOCS]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 AS_WRITTEN = ("demo.py", "test.py", "-m scripts.export", "-m scripts.interpolate", "-m scripts.rating make")
 DRY_RUN = ("pretrain.py", "train.py")
 
@@ -38,12 +42,12 @@ socket.socket.connect = refuse
 
 def blocks(language: str = "") -> list[str]:
     """The fenced blocks of a language."""
-    return [text for found, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S) if found == language]
+    return [text for found, text in re.findall(r"^ *```(\w*)\n(.*?)^ *```$", TEXT, re.M | re.S) if found == language]
 
 
 def spans() -> list[str]:
     """The code within sentences."""
-    prose = re.sub(r"^```.*?^```$", "", README, flags=re.M | re.S)
+    prose = re.sub(r"^ *```.*?^ *```$", "", TEXT, flags=re.M | re.S)
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
 
 
@@ -61,14 +65,14 @@ COMMANDS = list(dict.fromkeys(commands()))
 
 def checked(command: str) -> str:
     """The command as it can be run here."""
-    if command.startswith(AS_WRITTEN):
+    if command.startswith(AS_WRITTEN) and not re.search("datasets/degraded|FOLDER", command):
         return command
     return f"{command} {'--dry-run' if command.startswith(DRY_RUN) else '--help'}"
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's files beside small data under the names that README has."""
+    """The repository's files beside small data under the names that the pages use."""
     folder = tmp_path_factory.mktemp("clone")
     for path in REPOSITORY.iterdir():
         if path.name not in ("datasets", "runs", "results", "rating") and not path.name.startswith("."):
@@ -95,11 +99,10 @@ def run(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_commands_are_found() -> None:
-    programs = {command.removeprefix("-m ").split(" ")[0].removesuffix(".py") for command in COMMANDS}
-    modules = {
-        f"scripts.{name}" for name in ("export", "interpolate", "download_div2k", "photographs", "recipe", "rating")
-    }
-    assert programs == {"demo", "test", "pretrain", "train", "tools.benchmark"} | modules
+    programs = {re.sub(r"-m (scripts|tools)\.", "", command).split(" ")[0].removesuffix(".py") for command in COMMANDS}
+    scripts = {"export", "interpolate", "download_div2k", "photographs", "recipe", "rating", "benchmark"}
+    tools = {"beside", "degradations", "degraded_benchmarks", "details", "gpu_report", "web_pictures"}
+    assert programs == {"demo", "test", "pretrain", "train"} | scripts | tools
     assert "test.py --weights weights/srresnet_x4.safetensors weights/srgan_x4.safetensors --data datasets/Set5 " in (
         " ".join(COMMANDS)
     )
@@ -136,11 +139,22 @@ def write_film(path: Path) -> None:
         film.mux(stream.encode())
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", [textwrap.dedent(code) for code in blocks("python") if "photo_x4.png" in code])
 def test_python(code: str, clone: Path) -> None:
+    if "onnxruntime" in code:
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+        assert run(clone, "-m", "scripts.export", "weights/srgan_x4.safetensors", "srgan_x4.onnx").returncode == 0
+    (clone / "photo_x4.png").unlink(missing_ok=True)
     done = run(clone, "-c", code)
     assert (done.returncode, done.stderr) == (0, "")
     assert Image.open(clone / "photo_x4.png").size == (192, 160)
+
+
+def test_hub(clone: Path) -> None:
+    (code,) = (code for code in blocks("python") if "torch.hub" in code)
+    done = run(clone, "-c", f"import torch\n{code.replace('path/to/clone', str(clone))}\nprint(network.training)")
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 
 
 @pytest.mark.parametrize("options", [span for span in dict.fromkeys(spans()) if re.match(r"--metrics \w", span)])
@@ -160,6 +174,7 @@ def test_metrics(options: str, clone: Path) -> None:
 @pytest.mark.parametrize("span", [span for span in dict.fromkeys(spans()) if re.match(r"--[a-z-]+", span)])
 def test_options_exist(span: str) -> None:
     """Each option that a sentence names is one of some command."""
-    (option,) = re.findall(r"^--[a-z-]+", span)
-    sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "srgan").rglob("*.py")]
+    (option,) = re.findall(r"^--[a-z0-9-]+", span)
+    files = (path for folder in ("srgan", "scripts", "tools") for path in (REPOSITORY / folder).rglob("*.py"))
+    sources = [path.read_text(encoding="utf-8") for path in files]
     assert any(f'"{option}"' in source for source in sources)
