@@ -1,11 +1,11 @@
-"""Keep a network's images of many crops, as pairs to train on: for a teacher too slow to be asked at each step.
+"""Save a network's images of many crops as pairs to train on, for a teacher too slow to run at each step.
 
     python -m scripts.teacher_images --config configs/srresnet_mse.yaml --weights x4plus.pth --out datasets/taught \\
         'data.folders=[photographs]' data.degradation.name=photo
 
-`LR` holds crops as the photographs and the degradation of a config for pretrain.py give them, or cut from the files of
-`--lr` as they are, and `HR` the network's images of them. Crop n depends on the seed and n only, and what is there is
-not made again.
+`LR` holds crops made with the photographs and the degradation of a config for pretrain.py, or cut directly from the
+files of `--lr`; `HR` holds the network's images of them. Crop n depends only on the seed and n, and existing ones are
+kept.
 """
 
 import argparse
@@ -63,8 +63,8 @@ def main() -> None:
         parents=[device_options(precision="auto")],
     )
     parser.add_argument("--config", type=Path, required=True, help="for pretrain.py: its photographs and degradation")
-    parser.add_argument("--weights", type=Path, required=True, help="the network, as demo.py takes it")
-    parser.add_argument("--lr", nargs="+", type=Path, metavar="FOLDER", help="cut LR crops out of these files instead")
+    parser.add_argument("--weights", type=Path, required=True, help="the network, as for demo.py --weights")
+    parser.add_argument("--lr", nargs="+", type=Path, metavar="FOLDER", help="cut LR crops from these files instead")
     parser.add_argument("--crop", type=int, default=72, help="side of the LR crops (default: 72)")
     parser.add_argument("--first", type=int, default=0, help="number of the first crop")
     parser.add_argument("--count", type=int, default=10_000)

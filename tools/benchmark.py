@@ -6,8 +6,8 @@
     python -m tools.benchmark growth
     python -m tools.benchmark profile
 
-The variants take turns, and their medians are compared. A share of a rate is that of this machine's matrix products in
-the same number format, measured in the same run.
+The variants take turns, and their medians are compared. Shares are relative to the rate of this machine's matrix
+products in the same number format, measured in the same run.
 """
 
 import argparse
@@ -53,9 +53,9 @@ def benchmark() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[device_options()]
     )
     parser.add_argument("what", choices=("data", "training", "inference", "growth", "profile"))
-    parser.add_argument("--rounds", type=int, default=7, help="the median of so many counts (%(default)s)")
-    parser.add_argument("--batch", type=int, default=16, help="of the training step (%(default)s)")
-    parser.add_argument("--compile", action="store_true", help="measure the steps under torch.compile, too")
+    parser.add_argument("--rounds", type=int, default=7, help="measurements to take the median of (%(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="batch size of the training step (%(default)s)")
+    parser.add_argument("--compile", action="store_true", help="also measure the steps with torch.compile")
     parser.add_argument("--out", type=Path, default="results/benchmark", help="folder for the JSON (%(default)s)")
     args = parser.parse_args()
     if min(args.rounds, args.batch) < 1:

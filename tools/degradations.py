@@ -1,9 +1,9 @@
-"""Draw examples of the `photo` degradation: parts of photographs as LR images, enlarged, beside parts of real files.
+"""Draw examples of the `photo` degradation: parts of photographs as LR images, enlarged, next to parts of real files.
 
     python -m tools.degradations
     python -m tools.degradations --photographs datasets/DIV2K/DIV2K_train_HR --real my_camera --out examples.png
 
-If the degradation is right, one can't tell by their faults which are which.
+If the degradation is realistic, one can't tell by their defects which are which.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def grid(examples: Sequence[np.ndarray], columns: int, enlarge: int) -> np.ndarr
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=Path, help="folder of HR images (default: scikit-image's)")
-    parser.add_argument("--real", type=Path, help="folder of files as cameras wrote them, shown on the right")
+    parser.add_argument("--real", type=Path, help="folder of camera files, shown on the right")
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--columns", type=int, default=4)
     parser.add_argument("--enlarge", type=int, default=2)

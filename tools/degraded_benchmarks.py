@@ -1,10 +1,10 @@
-"""Make test sets of degraded photographs out of Set14 and BSD100: for each degradation a folder of HR and LR images.
+"""Make test sets of degraded photographs from Set14 and BSD100: a folder of HR and LR images for each degradation.
 
     python -m tools.degraded_benchmarks
     python test.py --weights weights/srresnet_x4.safetensors --data datasets/degraded/Set14-*
 
-The same files come out each time: noise is seeded by the image's name, and LR images are written as PNG, so that what
-JPEG did is in the pixels.
+The files are the same each time: noise is seeded by the image's name, and LR images are written as PNG, with JPEG's
+artifacts in their pixels.
 """
 
 import argparse

@@ -80,8 +80,8 @@ def gpu_report() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[device_options()]
     )
     known = steps("auto")
-    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(known)} (default: all)")
-    parser.add_argument("--minutes", type=float, default=12, help="of everything (%(default)s)")
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"any of {', '.join(known)} (default: all)")
+    parser.add_argument("--minutes", type=float, default=12, help="limit for everything (%(default)s)")
     parser.add_argument("--out", type=Path, default="results/gpu_report", help="folder of the report (%(default)s)")
     parser.add_argument("--training", nargs=argparse.REMAINDER, default=[], help="script and arguments, at the end")
     args = parser.parse_args()

@@ -1,9 +1,9 @@
-"""Make six pictures as people have them, out of scikit-image's photographs and a drawn sign: small and compressed.
+"""Make six small, compressed pictures like those on the web, from scikit-image's photographs and a drawn sign.
 
     python -m tools.web_pictures
     python demo.py datasets/web --out results/web --compare
 
-The same files come out each time.
+The files are the same each time.
 """
 
 import argparse
