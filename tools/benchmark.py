@@ -124,7 +124,7 @@ def random_crops(batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.rand(batch, 3, 24, 24, device=device), torch.rand(batch, 3, 96, 96, device=device) * 2 - 1
 
 
-def stage_of(name: str, device: torch.device, *runtime: str) -> PretrainStage:
+def stage_of(name: str, device: torch.device, *runtime: str) -> PretrainStage | AdversarialStage:
     """A stage of the paper as its config has it, its VGG19 random."""
     configs = REPOSITORY / "configs"
     if name == "SRResNet-MSE":

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, make_dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 import torch
 
@@ -64,8 +64,12 @@ class Data:
 
 
 # A generator or a discriminator with its own arguments.
-AnyGenerator = sections(ARCHITECTURES)
-AnyDiscriminator = sections(DISCRIMINATORS, PROVIDED)
+if TYPE_CHECKING:  # type checkers don't see the classes that are made here
+    AnyGenerator: TypeAlias = Any
+    AnyDiscriminator: TypeAlias = Any
+else:
+    AnyGenerator = sections(ARCHITECTURES)
+    AnyDiscriminator = sections(DISCRIMINATORS, PROVIDED)
 
 
 # `pixel_weight` and so on: 0 leaves the term out.
@@ -106,7 +110,7 @@ class AdversarialLoss(Loss):
     teacher_weight: float = number(1.0, low=0, high=1)
     teacher_ensemble: bool = False
     adversarial_weight: float = number(1e-3, low=0)
-    gan: Literal[tuple(GAN_LOSSES)] = "vanilla"  # type: ignore[valid-type]
+    gan: Literal[tuple(GAN_LOSSES)] = "vanilla"
     rolled: bool = False  # content and adversary see crops moved by less than the scale, another way at each step
 
 
@@ -118,7 +122,7 @@ class Optimizer:
     iterations: int = number(1_000_000, low=1, high=10**9)
     batch: int = number(16, low=1, high=65_536)
     lr: float = number(1e-4, above=0, high=10)
-    decay: Literal[tuple(DECAYS)] = "step"  # type: ignore[valid-type]
+    decay: Literal[tuple(DECAYS)] = "step"
     milestones: tuple[int, ...] = ()
     gamma: float = number(0.1, above=0, high=1)
     warmup: int = number(0, low=0)  # iterations at the start over which the generator's rate rises from 0
@@ -141,8 +145,12 @@ class AdversarialOptimizer(Optimizer):
     discriminator_lr: float = number(0.0, low=0, high=10)  # its rate at the start; 0: the generator's
 
 
-AnyOptimizer = sections(OPTIMIZERS, NO_KEYS, Optimizer)
-BothOptimizers = sections(OPTIMIZERS, NO_KEYS, AdversarialOptimizer)
+if TYPE_CHECKING:
+    AnyOptimizer: TypeAlias = Optimizer
+    BothOptimizers: TypeAlias = AdversarialOptimizer
+else:
+    AnyOptimizer = sections(OPTIMIZERS, NO_KEYS, Optimizer)
+    BothOptimizers = sections(OPTIMIZERS, NO_KEYS, AdversarialOptimizer)
 
 
 @dataclass(frozen=True)
@@ -171,7 +179,7 @@ class Log:
     every: int = number(100, low=1)
     checkpoint: int = number(5_000, low=1)
     keep: int = number(0, low=0)  # 10000: weights/0010000.safetensors and so on, to choose from; 0: only last and best
-    loggers: tuple[Literal[tuple(LOGGERS)], ...] = ("tensorboard",)  # type: ignore[valid-type]
+    loggers: tuple[Literal[tuple(LOGGERS)], ...] = ("tensorboard",)
 
     def __post_init__(self) -> None:
         for package in filter(None, (LOGGERS[name].package for name in self.loggers)):
@@ -198,9 +206,9 @@ class PretrainConfig:
     init: str = ""  # weights file or run folder of the generator to start from; none: random weights
     frozen_batchnorm: bool = False  # keep the batch statistics of `init`: train the generator as it will be used
     data: Data = Data()
-    generator: AnyGenerator = field(default_factory=get_args(AnyGenerator)[0])  # type: ignore[valid-type]
+    generator: AnyGenerator = field(default_factory=get_args(AnyGenerator)[0])
     loss: Loss = Loss()
-    optimizer: AnyOptimizer = field(default_factory=get_args(AnyOptimizer)[0])  # type: ignore[valid-type]
+    optimizer: AnyOptimizer = field(default_factory=get_args(AnyOptimizer)[0])
     validation: Validation = Validation()
     log: Log = Log()
     runtime: Runtime = Runtime()
@@ -241,9 +249,9 @@ class PretrainConfig:
 class AdversarialConfig(PretrainConfig):
     """Adversarial training from a pretrained generator: SRGAN."""
 
-    discriminator: AnyDiscriminator = field(default_factory=get_args(AnyDiscriminator)[0])  # type: ignore[valid-type]
+    discriminator: AnyDiscriminator = field(default_factory=get_args(AnyDiscriminator)[0])
     loss: AdversarialLoss = AdversarialLoss()
-    optimizer: BothOptimizers = field(default_factory=get_args(BothOptimizers)[0])  # type: ignore[valid-type]
+    optimizer: BothOptimizers = field(default_factory=get_args(BothOptimizers)[0])
 
     def __post_init__(self) -> None:
         super().__post_init__()
