@@ -12,7 +12,7 @@ from srgan.common.images import hr_tensor, lr_tensor
 from srgan.data.resize import imresize
 from srgan.networks.srresnet import SRResNet
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config
-from srgan.training.stages import AdversarialStage, PretrainStage
+from srgan.training.stages import AdversarialStage, PretrainStage, Stage
 from srgan.upscaling.upscaler import Upscaler
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -26,7 +26,7 @@ def batch(astronaut: np.ndarray) -> tuple[Tensor, Tensor]:
     return lr_tensor(lr).to(CUDA), hr_tensor(hr).to(CUDA)
 
 
-def stage(folder: Path, script: str, *overrides: str) -> PretrainStage:
+def stage(folder: Path, script: str, *overrides: str) -> Stage:
     path = write_config(folder, folder, script)
     if script == "train":
         return AdversarialStage(load_config(AdversarialConfig, path, overrides), CUDA)

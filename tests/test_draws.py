@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,8 +28,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def dataset(folder: Path, draw: str, **options: object) -> CropDataset:
-    return CropDataset([folder], **{"crop": 32, "cache": folder.parent / "cache", "draw": draw, **options})
+def dataset(folder: Path, draw: str, **options: Any) -> CropDataset:
+    settings: dict[str, Any] = {"crop": 32, "cache": folder.parent / "cache", "draw": draw, **options}
+    return CropDataset([folder], **settings)
 
 
 def frequencies(crops: CropDataset, draws: int) -> dict[tuple[int, int, int], float]:
@@ -88,7 +90,7 @@ def test_the_crops_of_earlier_runs_come_again(folder: Path) -> None:
     y, x = (4 * rng.integers(side // 4 - 7) for side in hr.shape[:2])
     flip, turns = rng.integers(2), rng.integers(4)
     crop = hr[y : y + 32, x : x + 32]
-    assert np.array_equal(crops[3][1].numpy(), np.rot90(crop[:, ::-1] if flip else crop, turns))
+    assert np.array_equal(crops[3][1].numpy(), np.rot90(crop[:, ::-1] if flip else crop, int(turns)))
 
 
 def test_detail_is_measured_once_and_again_if_it_was_cut_short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

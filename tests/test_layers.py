@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srgan.networks.layers import PReLU, before_shuffle, conv_bn
+from srgan.networks.network import Scale
 from srgan.networks.srresnet import SRResNet
 
 
@@ -66,7 +67,7 @@ def test_convolution_and_batch_norm_are_the_two_in_turn(training: bool) -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_generator_is_that_of_its_plain_modules(scale: int) -> None:
+def test_the_generator_is_that_of_its_plain_modules(scale: Scale) -> None:
     """One step's image and all gradients are those of the layers as the paper draws them."""
     generator = SRResNet(scale, blocks=2, channels=8).double()
     nn.init.ones_(generator.body[-1].weight)

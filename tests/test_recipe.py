@@ -2,6 +2,7 @@
 
 import hashlib
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,16 @@ def uninterrupted(recipe: Path) -> dict[str, torch.Tensor]:
     return UNINTERRUPTED
 
 
+def run_and_die(recipe: Path, limit: int) -> int:
+    die_at_rename(limit)
+    return run(recipe)
+
+
 def test_killed_anywhere_it_ends_with_the_same_weights(recipe: Path, uninterrupted: dict[str, torch.Tensor]) -> None:
     """Before a few of its renames, one after the other, whatever they are of."""
     kills = 0
     for limit in (5, 9, 13, 17, 21, 25):
-        status = exit_status(fork(lambda limit=limit: die_at_rename(limit) or run(recipe)))
+        status = exit_status(fork(partial(run_and_die, recipe, limit)))
         assert status in (0, -signal.SIGKILL)
         kills += status != 0
     assert kills >= 3

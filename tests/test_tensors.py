@@ -43,7 +43,7 @@ def deflated(state: object, path: Path) -> None:
             archive.writestr(name, content)
 
 
-def of_shapes(**shape: int) -> Tensors:
+def of_shapes(**shape: Any) -> Tensors:
     """A state dict of the right names and shapes whose every value is the same four bytes."""
     with torch.device("meta"):
         own = SRResNet(**shape).state_dict()

@@ -19,7 +19,7 @@ from srgan.networks.srresnet import SRResNet
 from srgan.upscaling.upscaler import STRIP_BYTES, TILE, Upscaler, spans, spread_colours
 
 
-def random_generator(**shape: int) -> SRResNet:
+def random_generator(**shape: Any) -> SRResNet:
     """A generator all of whose layers matter (a fresh one's body gives zero), with outputs within [-1, 1]."""
     torch.manual_seed(0)
     generator = SRResNet(**shape).eval()

@@ -1,7 +1,6 @@
 """The list of discriminators."""
 
 import inspect
-from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -23,9 +22,9 @@ class Judge(Protocol):
     def __call__(self, image: Tensor) -> Tensor: ...
 
 
-# By their names in configs (`discriminator.type`). To add one, write its class in its own file and list it here. The
-# arguments of its constructor are the other keys of that section, but for those of `PROVIDED`.
-DISCRIMINATORS: dict[str, Callable[..., Any]] = {
+# Kinds of `Judge` by their names in configs (`discriminator.type`). To add one, write its class in its own file and
+# list it here. The arguments of its constructor are the other keys of that section, but for those of `PROVIDED`.
+DISCRIMINATORS: dict[str, Any] = {
     "paper": Discriminator,
     "features": FeatureDiscriminator,
     "unet": UNetDiscriminator,

@@ -1,14 +1,14 @@
 """MSRResNet: SRResNet without batch norm, the baseline of later work (ESRGAN, Wang et al. 2018; BasicSR)."""
 
 import copy
-from typing import Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srgan.networks.layers import FusedBlock, FusedConv
-from srgan.networks.network import Blocks, Channels, Network, TrainableNetwork
+from srgan.networks.network import Blocks, Channels, Network, Scale, TrainableNetwork
 from srgan.networks.srresnet import icnr_, shuffle_factors, upsample_radius
 
 SLOPE = 0.1  # of the leaky ReLUs outside the residual blocks
@@ -41,20 +41,21 @@ class MSRResNet(TrainableNetwork):
         ValueError: a number that is none of these.
     """
 
-    def __init__(self, scale: Literal[1, 2, 3, 4, 8] = 4, blocks: Blocks = 16, channels: Channels = 64) -> None:
+    def __init__(self, scale: Scale = 4, blocks: Blocks = 16, channels: Channels = 64) -> None:
         super().__init__()
         self.factors = shuffle_factors(scale, blocks, channels)
         self.scale, self.blocks, self.channels = scale, blocks, channels
         self.upsample_radius = upsample_radius(self.factors, 2)
         self.receptive_radius = 1 + 2 * blocks + self.upsample_radius
-        self.head = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), nn.LeakyReLU(SLOPE))
-        self.body = nn.Sequential(*(PlainBlock(channels) for _ in range(blocks)))
+        # `Any`: type checkers don't know of what kinds the layers of a Sequential are.
+        self.head: Any = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), nn.LeakyReLU(SLOPE))
+        self.body: Any = nn.Sequential(*(PlainBlock(channels) for _ in range(blocks)))
         upsample: list[nn.Module] = []
         for factor in self.factors:
             conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1)
             upsample += [conv, nn.PixelShuffle(factor), nn.LeakyReLU(SLOPE)]
-        self.upsample = nn.Sequential(*upsample)
-        self.tail = nn.Sequential(
+        self.upsample: Any = nn.Sequential(*upsample)
+        self.tail: Any = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(SLOPE), nn.Conv2d(channels, 3, 3, padding=1)
         )
         if not self.head[0].weight.is_meta:  # see `icnr_`

@@ -1,7 +1,7 @@
 """The interface of generators, which is all the rest of the package knows of them."""
 
 import inspect
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from srgan.common.errors import NotFiniteError
 from srgan.common.fields import limits
 
 # Arguments of constructors: their ranges are for configs; of weights files the constructors check them themselves.
+Scale = Literal[1, 2, 3, 4, 8]
 Blocks = Annotated[int, limits(1, 1024)]
 Channels = Annotated[int, limits(1, 4096)]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from srgan.networks.layers import PReLU
 from srgan.networks.msrresnet import MSRResNet
-from srgan.networks.network import TrainableNetwork
+from srgan.networks.network import Scale, TrainableNetwork
 from srgan.networks.rrdbnet import RRDBNet
 from srgan.networks.srresnet import SRResNet
 
@@ -22,7 +22,7 @@ PLAIN = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 class PReLUSRResNet(SRResNet):
     """SRResNet whose body ends with a PReLU in place of a batch norm."""
 
-    def __init__(self, scale: int, blocks: int, channels: int) -> None:
+    def __init__(self, scale: Scale, blocks: int, channels: int) -> None:
         super().__init__(scale, blocks, channels)
         self.body[-1] = PReLU()
 

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from typing import Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from srgan.networks.layers import FusedBlock, FusedConv, PReLU, before_shuffle, conv_bn
-from srgan.networks.network import Blocks, Channels, Network, TrainableNetwork
+from srgan.networks.network import Blocks, Channels, Network, Scale, TrainableNetwork
 
 
 class ResidualBlock(nn.Module):
@@ -54,23 +54,24 @@ class SRResNet(TrainableNetwork):
         ValueError: a number that is none of these.
     """
 
-    def __init__(self, scale: Literal[1, 2, 3, 4, 8] = 4, blocks: Blocks = 16, channels: Channels = 64) -> None:
+    def __init__(self, scale: Scale = 4, blocks: Blocks = 16, channels: Channels = 64) -> None:
         super().__init__()
         self.factors = shuffle_factors(scale, blocks, channels)
         self.scale, self.blocks, self.channels = scale, blocks, channels
         self.upsample_radius = upsample_radius(self.factors, 4)
         self.receptive_radius = 4 + 2 * blocks + 1 + self.upsample_radius
-        self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), PReLU())
-        self.body = nn.Sequential(
+        # `Any`: type checkers don't know of what kinds the layers of a Sequential are.
+        self.head: Any = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), PReLU())
+        self.body: Any = nn.Sequential(
             *(ResidualBlock(channels) for _ in range(blocks)),
             nn.Conv2d(channels, channels, 3, padding=1),
-            nn.BatchNorm2d(channels),
+            last := nn.BatchNorm2d(channels),
         )
         # The body starts at zero, so that the network first learns to upsample the image: with PyTorch's default of 1
         # the noise of an untrained body dominates, and it takes thousands of iterations to reach bicubic.
-        nn.init.zeros_(self.body[-1].weight)
-        self.upsample = nn.Sequential(*(Upsample(channels, factor) for factor in self.factors))
-        self.tail = nn.Conv2d(channels, 3, 9, padding=4)
+        nn.init.zeros_(last.weight)
+        self.upsample: Any = nn.Sequential(*(Upsample(channels, factor) for factor in self.factors))
+        self.tail: Any = nn.Conv2d(channels, 3, 9, padding=4)
 
     def features(self, lr: Tensor) -> Tensor:
         """The part in LR: N x 3 x H x W -> N x C x H x W."""
@@ -109,7 +110,7 @@ class FusedSRResNet(Network):
         *blocks, conv, last = trained.body
         end = FusedConv(conv, last.weight.item()) if isinstance(last, PReLU) else fuse_conv_bn_eval(conv, last)
         self.body = nn.Sequential(*map(fused, blocks), end)
-        upsample: list[nn.Module] = []
+        upsample: list[Any] = []
         for conv, shuffle, prelu in trained.upsample:
             upsample += [FusedConv(conv, prelu.weight.item()), shuffle]
         shuffle = upsample.pop()

@@ -168,7 +168,7 @@ def _guess_arguments(tensors: dict[str, Tensor]) -> dict[str, int]:
     blocks = len([name for name in tensors if name.startswith("body.") and name.endswith(".conv1.weight")])
     # A convolution before a pixel shuffle has factor^2 times as many output channels as input channels.
     squares = [shuffle.shape[0] / max(shuffle.shape[1], 1) for shuffle in upsample]
-    scale = {1: 1, 9: 3}.get(squares[0], 2) if len(squares) == 1 else 2 ** min(len(squares), 4)
+    scale = {1.0: 1, 9.0: 3}.get(squares[0], 2) if len(squares) == 1 else 2 ** min(len(squares), 4)
     return {"scale": scale, "blocks": blocks, "channels": head.shape[0]}
 
 

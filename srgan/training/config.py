@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, make_dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
@@ -17,9 +17,7 @@ from srgan.data.degrade import BICUBIC, AnyDegradation
 from srgan.data.draws import Draw
 from srgan.data.layouts import PairFolders
 from srgan.evaluation.metrics import DEFAULT_METRICS, metric_name
-from srgan.networks.architectures import ARCHITECTURES
-from srgan.networks.discriminators import DISCRIMINATORS, PROVIDED
-from srgan.networks.gan_losses import GAN_LOSSES
+from srgan.networks.discriminators import DISCRIMINATORS
 from srgan.networks.losses import PIXEL_LOSSES, SPECTRUM_WINDOW, TEXTURE_WINDOW
 from srgan.training.loggers import LOGGERS
 from srgan.training.optimizers import NO_KEYS, OPTIMIZERS, make_optimizer
@@ -33,8 +31,7 @@ from srgan.training.parsing import (
     sections,
     to_dict,
 )
-from srgan.training.schedule import DECAYS
-from srgan.training.terms import TERMS
+from srgan.training.registered import AnyDiscriminator, AnyGenerator, DecayName, GANLossName, LoggerName, TermWeights
 
 Config = TypeVar("Config", bound="PretrainConfig")
 
@@ -61,21 +58,6 @@ class Data:
     def __post_init__(self) -> None:
         _check_paths("folders", self.folders)
         _check_paths("cache", (self.cache,))
-
-
-# A generator or a discriminator with its own arguments.
-if TYPE_CHECKING:  # type checkers don't see the classes that are made here
-    AnyGenerator: TypeAlias = Any
-    AnyDiscriminator: TypeAlias = Any
-else:
-    AnyGenerator = sections(ARCHITECTURES)
-    AnyDiscriminator = sections(DISCRIMINATORS, PROVIDED)
-
-
-# `pixel_weight` and so on: 0 leaves the term out.
-TermWeights = make_dataclass(
-    "TermWeights", [(f"{name}_weight", float, number(0.0, low=0)) for name in TERMS], frozen=True
-)
 
 
 @dataclass(frozen=True)
@@ -110,7 +92,7 @@ class AdversarialLoss(Loss):
     teacher_weight: float = number(1.0, low=0, high=1)
     teacher_ensemble: bool = False
     adversarial_weight: float = number(1e-3, low=0)
-    gan: Literal[tuple(GAN_LOSSES)] = "vanilla"
+    gan: GANLossName = "vanilla"
     rolled: bool = False  # content and adversary see crops moved by less than the scale, another way at each step
 
 
@@ -122,7 +104,7 @@ class Optimizer:
     iterations: int = number(1_000_000, low=1, high=10**9)
     batch: int = number(16, low=1, high=65_536)
     lr: float = number(1e-4, above=0, high=10)
-    decay: Literal[tuple(DECAYS)] = "step"
+    decay: DecayName = "step"
     milestones: tuple[int, ...] = ()
     gamma: float = number(0.1, above=0, high=1)
     warmup: int = number(0, low=0)  # iterations at the start over which the generator's rate rises from 0
@@ -145,9 +127,9 @@ class AdversarialOptimizer(Optimizer):
     discriminator_lr: float = number(0.0, low=0, high=10)  # its rate at the start; 0: the generator's
 
 
-if TYPE_CHECKING:
-    AnyOptimizer: TypeAlias = Optimizer
-    BothOptimizers: TypeAlias = AdversarialOptimizer
+if TYPE_CHECKING:  # type checkers don't see what is made at run time
+    AnyOptimizer: TypeAlias = Any
+    BothOptimizers: TypeAlias = Any
 else:
     AnyOptimizer = sections(OPTIMIZERS, NO_KEYS, Optimizer)
     BothOptimizers = sections(OPTIMIZERS, NO_KEYS, AdversarialOptimizer)
@@ -179,7 +161,7 @@ class Log:
     every: int = number(100, low=1)
     checkpoint: int = number(5_000, low=1)
     keep: int = number(0, low=0)  # 10000: weights/0010000.safetensors and so on, to choose from; 0: only last and best
-    loggers: tuple[Literal[tuple(LOGGERS)], ...] = ("tensorboard",)
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)
 
     def __post_init__(self) -> None:
         for package in filter(None, (LOGGERS[name].package for name in self.loggers)):

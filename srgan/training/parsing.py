@@ -93,7 +93,7 @@ def sections(registry: Mapping[str, Callable[..., Any]], provided: Collection[st
 
 
 def _section_of(name: str, make: Callable[..., Any], provided: Collection[str], base: type) -> Any:
-    types = typing.get_type_hints(make.__init__ if isinstance(make, type) else make, include_extras=True)
+    types = typing.get_type_hints(make.__init__ if inspect.isclass(make) else make, include_extras=True)
     fields: list[Any] = [("type", Literal[name], name)]
     for argument in inspect.signature(make).parameters.values():
         kind, value, limits = types.get(argument.name), argument.default, {}

@@ -44,4 +44,4 @@ def spectrum(crops: Crops, config: Any) -> Tensor:
 
 # By name: `loss.NAME_weight` is the weight in configs (0: the term is left out), `NAME_loss` the column of the log. The
 # paper has none of them. To add one, write a function of crops and the config and list it here.
-TERMS: dict[str, Callable[[Crops, Any], Tensor]] = {"pixel": pixel, "phase": phase, "spectrum": spectrum}
+TERMS: dict[str, Callable[..., Tensor]] = {"pixel": pixel, "phase": phase, "spectrum": spectrum}
