@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, features
+from scipy.fft import dctn
 from skimage import data
 
 from srgan.application import choice
@@ -63,6 +64,12 @@ def test_a_png_that_was_a_jpeg(tmp_path: Path, quality: int, found: bool) -> Non
         assert is_compressed(tmp_path / f"{i}.png") == found
     assert not has_jpeg_grid(clean)
     assert not has_jpeg_grid(reduced)
+
+
+def test_the_dct_of_blocks_is_scipys() -> None:
+    blocks = np.random.default_rng(0).uniform(0, 255, (5, 8, 8))
+    expected = dctn(blocks, axes=(1, 2), norm="ortho").reshape(5, 64)
+    np.testing.assert_allclose(blocks.reshape(5, 64) @ choice._BLOCK_DCT.T, expected, atol=1e-9)
 
 
 def test_tiles_of_eight_pixels_are_no_jpeg_grid() -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy.fft import dctn
 
 from srgan.application.films import is_film
 from srgan.common.errors import UserError
@@ -23,6 +22,11 @@ MEAN_STEP = 3688 / 64
 # halved: at least 0.16 at quality 95, at most 0.15 at 98, less than 0.01 without a grid.
 GRID_EXCESS = 0.15
 GRID_WINDOW = 128  # the side, in pixels, of the central part that is examined
+# The orthonormal DCT of 8 values, and that of blocks of 8 x 8, row by row: coefficients = matrix @ values. To import
+# SciPy's takes ten times as long as to examine a picture.
+_FREQUENCY, _PLACE = np.indices((8, 8))
+_DCT = np.cos(np.pi / 8 * _FREQUENCY * (_PLACE + 0.5)) * np.where(_FREQUENCY, 1 / 2, 1 / np.sqrt(8))
+_BLOCK_DCT = np.kron(_DCT, _DCT)
 
 
 def suited_weights(path: Path) -> str:
@@ -76,6 +80,6 @@ def _share_near_zero(luma: np.ndarray) -> float:
     """H x W in 0..255 -> the share of AC coefficients of its 8 x 8 blocks that are near 0; flat blocks don't count."""
     rows, columns = (side // 8 for side in luma.shape)
     blocks = luma[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8).swapaxes(1, 2)
-    ac = np.abs(dctn(blocks, axes=(2, 3), norm="ortho").reshape(-1, 64)[:, 1:])
+    ac = np.abs(blocks.reshape(-1, 64) @ _BLOCK_DCT[1:].T)
     ac = ac[(ac > 2).any(axis=1)]
     return float(np.mean(ac < 0.5)) if ac.size else 0.0
