@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import skimage
 from PIL import ImageMode
 
 from srgan.common.errors import ImageError, UserError, warn
@@ -109,6 +108,8 @@ def find_pairs(folder: str | Path | PairFolders, scale: int, training: bool = Fa
     if isinstance(folder, PairFolders):
         return match_pairs(Path(folder.hr), Path(folder.lr), scale)
     if str(folder).startswith("skimage:"):
+        import skimage
+
         folder = Path(skimage.__file__).parent / "data" / str(folder).removeprefix("skimage:")
     folder = Path(folder)
     if folder.is_file():

@@ -5,7 +5,6 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from skimage import data
 from torch import Tensor, nn
 
 from srgan.common.errors import warn
@@ -139,6 +138,8 @@ def pixel_sized_factor(features: VGGFeatures) -> float:
     Activations of differently trained VGG19s differ by tens, their squares by thousands: 0.006, the paper's for all
     layers, does this for phi_{5,4}. Measured on scikit-image's astronaut: it depends on the weights and nothing else.
     """
+    from skimage import data
+
     original = data.astronaut()
     bicubic = imresize(imresize(original, 1 / 4), 4)
     a, b = (hr_tensor(image[None]) for image in (bicubic, original))

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from srgan.common.files import whole_file
 from srgan.evaluation.metrics import Metric
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def draw_curves(log: Path, target: Path, metrics: Mapping[str, Metric], bicubic: Mapping[str, float]) -> None:
     """Draw a run's CSV log as a PNG; `bicubic` holds bicubic upscaling's scores of the validation images, by metric."""
+    import pandas as pd
     from matplotlib.figure import Figure
 
     rows = pd.read_csv(log).set_index("iteration")
@@ -46,7 +49,7 @@ def draw_curves(log: Path, target: Path, metrics: Mapping[str, Metric], bicubic:
         figure.savefig(part, dpi=110)
 
 
-def score_limits(scores: pd.Series, bicubic: float) -> tuple[float, float]:
+def score_limits(scores: "pd.Series", bicubic: float) -> tuple[float, float]:
     """The range of the scores and of bicubic's, without the first tenth: an untrained network's, far below the rest."""
     shown = [*scores.iloc[min(-(-len(scores) // 10), len(scores) - 1) :], bicubic]
     low, high = min(shown), max(shown)
