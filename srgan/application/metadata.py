@@ -5,18 +5,20 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import ExifTags, Image
 from PIL.ExifTags import IFD, Base
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
-from tifffile import PHOTOMETRIC, TiffPage
 
+from srgan.common.decoding import is_tiff
 from srgan.common.errors import UserError, warn
 from srgan.common.images import colour_profile, open_image
-from srgan.common.tiff import LAB, is_tiff, open_tiff
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
 
 # EXIF's ProcessingSoftware of every result (in GIFs, the start of the comment): only files with it are overwritten.
 MARK = "SRGAN super-resolution"
@@ -100,15 +102,15 @@ def read_metadata(path: Path, image: Image.Image) -> dict[str, Any]:
     return {key: value for key, value in metadata.items() if value}
 
 
-def read_tiff_metadata(path: Path, page: TiffPage) -> dict[str, Any]:
+def read_tiff_metadata(path: Path, page: "TiffPage") -> dict[str, Any]:
     """As `read_metadata`, for a page of a TIFF."""
+    from srgan.common.tiff import read_exif
+
     odd: list[str] = []
     metadata: dict[str, Any] = {}
     try:
-        exif = _exif_of_page(path, page)
-        profile = exif.get(Base.InterColorProfile)
-        # Profiles for inks and LAB have been applied: `read_page` returns RGB.
-        if isinstance(profile, bytes) and page.photometric not in (PHOTOMETRIC.SEPARATED, *LAB):
+        exif = read_exif(page, path)
+        if isinstance(profile := exif.get(Base.InterColorProfile), bytes):
             metadata["icc_profile"] = profile
         unit = {2: 1, 3: 2.54}.get(exif.get(Base.ResolutionUnit, 2))
         if unit and Base.XResolution in exif:
@@ -179,6 +181,8 @@ def is_result(path: Path) -> bool:
     """Whether a file is one of our results, by its `MARK`."""
     try:
         if is_tiff(path):
+            from srgan.common.tiff import open_tiff
+
             with open_tiff(path) as pages:
                 return pages[0].tags.valueof(int(Base.ProcessingSoftware)) == MARK
         with open_image(path) as image:
@@ -191,16 +195,6 @@ def is_result(path: Path) -> bool:
 def _warn_of(path: Path, odd: list[str]) -> None:
     if odd:
         warn(f"{path}: left out metadata that can't be written again: {', '.join(dict.fromkeys(odd))}")
-
-
-def _exif_of_page(path: Path, page: TiffPage) -> Image.Exif:
-    exif = Image.Exif()
-    exif.endian, exif.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
-    with path.open("rb") as file:
-        exif.load_from_fp(file, page.offset)
-        for tag in _POINTERS:
-            exif.get_ifd(tag)  # while the file is open
-        return exif
 
 
 def _exif_and_xmp(exif: Image.Exif, xmp: bytes | str | tuple | None, odd: list[str]) -> dict[str, Any]:

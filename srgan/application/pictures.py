@@ -5,21 +5,22 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import imagecodecs
 import numpy as np
 from PIL import Image
 from PIL.ExifTags import IFD
 from PIL.PngImagePlugin import putchunk
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
-from tifffile import TiffFile, TiffWriter
 
 from srgan.application.metadata import held_by, read_metadata, read_tiff_metadata, result_exif
+from srgan.common.decoding import is_tiff
 from srgan.common.errors import UserError, describe, warn
 from srgan.common.files import whole_file
 from srgan.common.images import open_image, to_8bit, to_array
-from srgan.common.tiff import is_tiff, open_tiff, read_page
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 # How to save each format: high quality where it is lossy, fast where it is lossless.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -71,6 +72,8 @@ def read_picture(path: Path, all_pages: bool = False, most_pixels: float = float
         UserError: as `read_rgb`, or more pixels than that.
     """
     if is_tiff(path):
+        from srgan.common.tiff import open_tiff, read_page
+
         with open_tiff(path) as pages:
             if len(pages) > 1 and not all_pages:
                 warn(f"{path}: used the first of {len(pages)} pages; --format tiff keeps all")
@@ -199,6 +202,8 @@ def _animation_options(picture: Picture, suffix: str, more: list[Image.Image]) -
 
 def _write_deep_png(path: Path, array: np.ndarray, metadata: dict[str, Any]) -> None:
     """A 16-bit PNG, for which Pillow has no colour mode."""
+    import imagecodecs
+
     encoded = imagecodecs.png_encode(array, level=3)
     end_of_header = 33  # of the signature and IHDR, which the other chunks follow
     with path.open("wb") as file:
@@ -216,6 +221,8 @@ def _write_deep_png(path: Path, array: np.ndarray, metadata: dict[str, Any]) -> 
 
 
 def _write_tiff(path: Path, pages: list[np.ndarray], metadata: dict[str, Any]) -> None:
+    from tifffile import TiffFile, TiffWriter
+
     exif = metadata["exif"]
     exif.endian = "<"
     # EXIF is a TIFF without a picture, so tifffile can read the tags in the form in which it writes them.
@@ -250,7 +257,7 @@ def _write_tiff(path: Path, pages: list[np.ndarray], metadata: dict[str, Any]) -
             _append_group(file, tag, exif.get_ifd(tag))
 
 
-def _append_group(file: TiffFile, tag: int, group: dict[int, Any]) -> None:
+def _append_group(file: "TiffFile", tag: int, group: dict[int, Any]) -> None:
     """Write the tags of the camera or of GPS behind the pictures, and turn the tag below `tag` into their pointer."""
     pointer, handle = file.pages.first.tags[tag - 1], file.filehandle
     header = b"II+\0\x08\0\0\0" + bytes(8) if file.is_bigtiff else b"II*\0" + bytes(4)

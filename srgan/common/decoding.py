@@ -1,6 +1,7 @@
 """From a decoder's output to pixels as they are meant: inks, palettes and LAB become colours, turned upright."""
 
 import io
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,9 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from srgan.common.errors import ImageError, UserError, describe, warn
+
+# It reports oddities of files on standard error, and raises what matters.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 # What turns an array with this EXIF orientation upright.
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -119,6 +123,11 @@ def header(path: Path) -> bytes:
     """The first 16 bytes of a file."""
     with path.open("rb") as file:
         return file.read(16)
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether a file that is there is a TIFF, by its first bytes; a camera's raw file often is."""
+    return path.is_file() and header(path)[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _kind(path: Path) -> str:

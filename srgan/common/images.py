@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
@@ -15,10 +14,9 @@ from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
-from srgan.common.decoding import header, naming, pixels, upright
+from srgan.common.decoding import header, is_tiff, naming, pixels, upright
 from srgan.common.errors import ImageError, UserError, describe
 from srgan.common.files import whole_file
-from srgan.common.tiff import is_tiff, open_tiff, read_page, read_page_at, size_of_page
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
 EXTENSIONS |= {".avif", ".heic", ".heif", ".jp2", ".tga", ".dds"}
@@ -65,6 +63,8 @@ def image_size(path: Path) -> tuple[int, int]:
         ImageError: as `read_rgb`, except for damage that only decoding shows.
     """
     if is_tiff(path):
+        from srgan.common.tiff import open_tiff, size_of_page
+
         with open_tiff(path) as pages:
             return size_of_page(pages[0])
     with open_image(path) as image:
@@ -81,6 +81,8 @@ def read_rgb(path: Path) -> np.ndarray:
         ImageError: the file is missing, unreadable, truncated, no image, a decompression bomb, or of 32 bits a value.
     """
     if is_tiff(path):
+        from srgan.common.tiff import open_tiff, read_page
+
         with open_tiff(path) as pages:
             return to_rgb(read_page(pages[0], path))
     with open_image(path) as image:
@@ -113,8 +115,12 @@ def to_array(image: Image.Image) -> np.ndarray:
     """
     undecoded = image if isinstance(image, ImageFile) and image.tile and image.filename else None
     if undecoded and undecoded.format == "TIFF":
+        from srgan.common.tiff import read_page_at
+
         return read_page_at(undecoded.tell(), Path(os.fsdecode(undecoded.filename)))
     if undecoded and undecoded.format == "PNG" and {str(tile.args) for tile in undecoded.tile} <= _DEEP:
+        import imagecodecs
+
         array = imagecodecs.png_decode(Path(os.fsdecode(undecoded.filename)).read_bytes())
     else:
         array = pixels(image)

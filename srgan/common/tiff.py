@@ -1,33 +1,25 @@
 """TIFF: tifffile decodes it; this module turns the values into a picture, or says why they are none."""
 
 import itertools
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import IFD, Base
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
 from srgan.common.decoding import RAW, RAW_ADVICE, header, inks_to_rgb, naming, pixels, to_16_bits, upright
 from srgan.common.errors import ImageError, warn
 
-# It reports oddities of files on standard error, and raises what matters.
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-
 _GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
-LAB = (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB)
+_LAB = (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB)
 _SENSOR = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
 # How many bands are colours; the others ("extra samples") may be transparency.
-_COLOURS: dict[int, int] = {**dict.fromkeys(_GREY, 1), **dict.fromkeys(LAB, 3)}
+_COLOURS: dict[int, int] = {**dict.fromkeys(_GREY, 1), **dict.fromkeys(_LAB, 3)}
 _COLOURS |= {PHOTOMETRIC.RGB: 3, PHOTOMETRIC.PALETTE: 1, PHOTOMETRIC.SEPARATED: 4, PHOTOMETRIC.YCBCR: 3}
 _COREL = 999  # Corel Draw's number for transparency
-
-
-def is_tiff(path: Path) -> bool:
-    """Whether a file that is there is a TIFF, by its first bytes; a camera's raw file often is."""
-    return path.is_file() and header(path)[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @contextmanager
@@ -105,6 +97,23 @@ def read_page_at(index: int, path: Path) -> np.ndarray:
         return read_page(page, path)
 
 
+def read_exif(page: TiffPage, path: Path) -> Image.Exif:
+    """All tags of a page, without the profile of inks or LAB: `read_page` has applied it.
+
+    Raises:
+        Exception: of any kind, if they are damaged.
+    """
+    exif = Image.Exif()
+    exif.endian, exif.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
+    with path.open("rb") as file:
+        exif.load_from_fp(file, page.offset)
+        for group in (IFD.Exif, IFD.GPSInfo, IFD.Interop):
+            exif.get_ifd(group)  # while the file is open
+    if page.photometric in (PHOTOMETRIC.SEPARATED, *_LAB):
+        exif.pop(Base.InterColorProfile, None)
+    return exif
+
+
 def to_16_or_8(values: np.ndarray, page: TiffPage) -> np.ndarray:
     """A page's values, scaled to the whole range of uint8 or uint16."""
     bits = page.bitspersample
@@ -168,7 +177,7 @@ def _colours(page: TiffPage, values: np.ndarray, path: Path) -> np.ndarray:
             raise ValueError("expected the colours of its palette, found none")
         palette = page.colormap.T
         return (palette >> 8 if palette.max() > 255 else palette).astype(np.uint8)[values[..., 0].astype(np.intp)]
-    if page.photometric in LAB:
+    if page.photometric in _LAB:
         if page.bitspersample > 8:
             warn(f"{path}: LAB of {page.bitspersample} bits comes out in 8")
             values = values.astype(np.uint16) >> 8
