@@ -1,5 +1,6 @@
 """The benchmark's plain versions are what the fast ones compute, and it counts work rightly."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from srgan.common.errors import UserError
 from srgan.networks.discriminator import Discriminator
 from srgan.networks.losses import PixelLoss
 from srgan.networks.srresnet import SRResNet
@@ -88,6 +90,15 @@ def test_all_variants_take_turns() -> None:
 def test_photograph_of_any_size() -> None:
     for height, width in ((1, 1), (128, 700), (1356, 2040)):
         assert loading.photograph(height, width).shape == (height, width, 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="Windows has no os.wait4")
+def test_what_a_process_took() -> None:
+    run = benchmark.python("-c", "import time; block = b'1' * 400_000_000; time.sleep(0.5)")
+    assert run.peak > 0.4
+    assert run.cpu < run.seconds > 0.5
+    with pytest.raises(UserError, match="python -c 1/0 failed: run it by hand"):
+        benchmark.python("-c", "1/0")
 
 
 def test_plot(tmp_path: Path) -> None:

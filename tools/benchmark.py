@@ -3,6 +3,7 @@
     python -m tools.benchmark data
     python -m tools.benchmark training --compile --device cuda
     python -m tools.benchmark inference
+    python -m tools.benchmark startup
     python -m tools.benchmark growth
     python -m tools.benchmark profile
 
@@ -14,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -52,7 +55,7 @@ def benchmark() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[device_options()]
     )
-    parser.add_argument("what", choices=("data", "training", "inference", "growth", "profile"))
+    parser.add_argument("what", choices=("data", "training", "inference", "startup", "growth", "profile"))
     parser.add_argument("--rounds", type=int, default=7, help="measurements to take the median of (%(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="batch size of the training step (%(default)s)")
     parser.add_argument("--compile", action="store_true", help="also measure the steps with torch.compile")
@@ -67,6 +70,7 @@ def benchmark() -> None:
         "data": lambda: data(args.rounds),
         "training": lambda: training(device, args.rounds, args.batch, args.compile),
         "inference": lambda: inference(device, args.rounds),
+        "startup": lambda: startup(device, args.rounds),
         "growth": lambda: growth(device, args.rounds),
         "profile": lambda: profile(device, args.batch),
     }[args.what]()
@@ -197,7 +201,50 @@ def large_photograph(upscaler: Upscaler) -> dict[str, Any]:
     return {"LR image": "4000 x 3000", "variant": f"Upscaler, {peak:.1f} GB", "ms": 1000 * seconds}
 
 
-# Growth
+# The whole program
+
+
+def startup(device: torch.device, rounds: int) -> Rows:
+    """CPU time of all that a command does, demo.py's on a tiny picture, against that of importing PyTorch."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = f"{folder}/picture.png"
+        write_image(Path(picture), photograph(16, 16))
+        commands = {
+            "import torch": ["-c", "import torch"],
+            "demo.py, 16 x 16": ["demo.py", picture, "--device", device.type, "--out", f"{folder}/out"],
+            "test.py --help": ["test.py", "--help"],
+            "train.py --help": ["train.py", "--help"],
+        }
+        # The first turn reads the files from the disk.
+        turns = [{name: python(*command).cpu for name, command in commands.items()} for _ in range(rounds + 1)][1:]
+    return [
+        {
+            "command": name,
+            "CPU s": median(turn[name] for turn in turns),
+            "ratio": median(turn[name] / turn["import torch"] for turn in turns),
+        }
+        for name in commands
+    ]
+
+
+class Run(NamedTuple):
+    """What a process took: seconds, seconds of all its threads on the CPU, and GB of memory at the peak."""
+
+    seconds: float
+    cpu: float
+    peak: float
+
+
+def python(*arguments: str) -> Run:
+    """Run this Python in the repository."""
+    start = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, *arguments], cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise UserError(f"python {shlex.join(arguments)} failed: run it by hand")
+    return Run(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024e-9)
 
 
 def growth(device: torch.device, rounds: int) -> Rows:
@@ -208,13 +255,8 @@ def growth(device: torch.device, rounds: int) -> Rows:
             height = round(math.sqrt(megapixels * 1e6 * 3 / 4))
             picture = Path(folder) / "picture.png"
             write_image(picture, photograph(height, height * 4 // 3))
-            upscale = [sys.executable, "demo.py", str(picture), "--device", device.type, "--out", f"{folder}/out"]
-            start = time.perf_counter()
-            child = subprocess.Popen(upscale, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            _, status, usage = os.wait4(child.pid, 0)
-            if status:
-                raise UserError(f"demo.py failed on a picture of {megapixels} MP: run it by hand")
-            rows.append({"MP": megapixels, "s": time.perf_counter() - start, "peak GB": usage.ru_maxrss * 1024e-9})
+            run = python("demo.py", str(picture), "--device", device.type, "--out", f"{folder}/out")
+            rows.append({"MP": megapixels, "s": run.seconds, "peak GB": run.peak})
     rates = data(min(rounds, 3), workers=range(5))
     loader = [row for row in rates if row["variant"].startswith("loader")]
     path = REPOSITORY / "docs" / "images" / "growth.png"
