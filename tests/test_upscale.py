@@ -15,7 +15,7 @@ from srgan.application.pictures import Picture, write_picture
 from srgan.common.errors import NotFiniteError, UserError
 from srgan.common.images import lr_tensor
 from srgan.data.resize import imresize
-from srgan.networks.srresnet import SRResNet
+from srgan.networks.srresnet import FusedSRResNet, SRResNet
 from srgan.upscaling.upscaler import STRIP_BYTES, TILE, Upscaler, spans, spread_colours
 
 
@@ -227,16 +227,16 @@ def test_progress_sees_every_tile(generator: SRResNet) -> None:
 def test_out_of_memory_halves_the_tile(
     generator: SRResNet, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    image, sizes, features = astronaut[:90, :90], [], SRResNet.features
+    image, sizes, features = astronaut[:90, :90], [], FusedSRResNet.features
     expected = whole(generator, precision="fp32").upscale(image)
 
-    def limited(self: SRResNet, lr: torch.Tensor) -> torch.Tensor:
+    def limited(self: FusedSRResNet, lr: torch.Tensor) -> torch.Tensor:
         sizes.append(lr.shape[-1])
         if lr.shape[-1] > 70:
             raise error
         return features(self, lr)
 
-    monkeypatch.setattr(SRResNet, "features", limited)
+    monkeypatch.setattr(FusedSRResNet, "features", limited)
     upscaler = Upscaler(generator, precision="fp32", tile=100)
     assert np.array_equal(upscaler.upscale(image), expected)
     assert sizes[0] > 70 >= sizes[-1]
@@ -249,7 +249,7 @@ def test_no_memory_at_all_is_a_user_error(generator: SRResNet, monkeypatch: pyte
     def fail(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(SRResNet, "features", fail)
+    monkeypatch.setattr(FusedSRResNet, "features", fail)
     with pytest.raises(UserError, match="too little memory for a tile of 16 pixels"):
         Upscaler(generator).upscale(np.zeros((200, 200, 3), np.uint8))
 
@@ -258,7 +258,7 @@ def test_other_errors_are_not_taken_for_memory(generator: SRResNet, monkeypatch:
     def fail(*_: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(SRResNet, "features", fail)
+    monkeypatch.setattr(FusedSRResNet, "features", fail)
     with pytest.raises(RuntimeError, match="mat1"):
         Upscaler(generator).upscale(np.zeros((8, 8, 3), np.uint8))
 
