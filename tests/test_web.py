@@ -170,6 +170,23 @@ def test_two_at_once_cancel_again_and_remove(tab: Any, photograph: np.ndarray, t
     assert tab.get_by_role("heading", level=2).all_inner_texts() == ["second.png", "third.png"]
 
 
+def test_a_run_that_comes_to_nothing_leaves_the_earlier_result(
+    tab: Any, photograph: np.ndarray, tmp_path: Path
+) -> None:
+    Image.fromarray(photograph[:16, :24]).save(tmp_path / "a.png")
+    add(tab, tmp_path / "a.png")
+    first = np.asarray(result(tab, "a.png"))
+    again = card(tab, "a.png").get_by_role("button", name="Again")
+    tab.select_option("#network", "srgan_photo")
+    again.click()
+    card(tab, "a.png").get_by_role("button", name="Cancel").click()
+    card(tab, "a.png").get_by_text("cancelled; as before: 24 × 16 to 96 × 64 pixels by srgan;").wait_for()
+    assert np.array_equal(result(tab, "a.png"), first)
+    again.click()
+    card(tab, "a.png").get_by_text("by srgan_photo;").wait_for()
+    assert not np.array_equal(result(tab, "a.png"), first)
+
+
 def test_without_a_connection(
     _chromium: Any, server: ThreadingHTTPServer, photograph: np.ndarray, tmp_path: Path
 ) -> None:

@@ -41,7 +41,7 @@ class Card {
   }
 
   hear({error, result, network, rate, progress, isSaving}) {
-    if (error) this.end("failed", error);
+    if (error) this.stop("failed", error);
     else if (result) this.finish(result);
     else if (isSaving) this.show("working", "writing the file");
     else if (network) this.show("working", `loading ${network}`), (this.network = network);
@@ -68,6 +68,7 @@ class Card {
 
   finish({blob, extension, width, height, source, name, notes, preview, scale}) {
     const download = this.part(".download"), view = this.part(".view");
+    this.revoke(1);
     download.href = this.url(blob);
     download.download = `${this.file.name.replace(/\.[^.]*$/, "") || "picture"}_x${scale}.${extension}`;
     download.setAttribute("aria-label", `Download ${download.download}`);
@@ -82,17 +83,23 @@ class Card {
     view.querySelector("input").setAttribute("aria-label", `${this.file.name}: per cent that bicubic covers`);
     const shown = preview.isWhole ? [] : [`the middle ${preview.width} × ${preview.height} is shown`];
     const sizes = `${source.join(" × ")} to ${width} × ${height} pixels by ${name}`;
-    this.end("done", [sizes, `${extension.toUpperCase()} of ${megabytes(blob.size)}`, ...notes, ...shown].join("; "));
+    this.summary = [sizes, `${extension.toUpperCase()} of ${megabytes(blob.size)}`, ...notes, ...shown].join("; ");
+    this.end("done", this.summary);
   }
 
   cancel() {
     queue.cancel(this.job);
-    this.end("cancelled", "cancelled");
+    this.stop("cancelled", "cancelled");
   }
 
   again() {
-    this.revoke(1);
     this.start();
+  }
+
+  /** A run that came to nothing leaves the result of an earlier one. */
+  stop(state, text) {
+    if (this.summary) this.end("done", `${text}; as before: ${this.summary}`);
+    else this.end(state, text);
   }
 
   remove() {
