@@ -187,6 +187,22 @@ def test_a_run_that_comes_to_nothing_leaves_the_earlier_result(
     assert not np.array_equal(result(tab, "a.png"), first)
 
 
+def test_leaving_asks_while_a_result_is_not_saved(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    asks = """() => !dispatchEvent(new Event("beforeunload", {cancelable: true}))"""
+    assert not tab.evaluate(asks)
+    for name in ("saved.png", "other.png"):
+        Image.fromarray(photograph[:8, :8]).save(tmp_path / name)
+        add(tab, tmp_path / name)
+        card(tab, name).get_by_text("8 × 8 to 32 × 32").wait_for()
+        assert tab.evaluate(asks)
+        if name == "saved.png":
+            for _ in range(2):
+                assert result(tab, name).size == (32, 32)
+                assert not tab.evaluate(asks)
+    card(tab, "other.png").get_by_role("button", name="Remove").click()
+    assert not tab.evaluate(asks)
+
+
 def test_without_a_connection(
     _chromium: Any, server: ThreadingHTTPServer, photograph: np.ndarray, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ const GIGABYTES = navigator.deviceMemory ?? 4;
 const MOST_PIXELS = Math.min(1.5 * GIGABYTES, 16) * 1e6;
 const STRENGTHS = {0: "soft, faithful", 0.25: "rather soft", 0.5: "half-way", 0.75: "rather crisp", 1: "crisp"};
 const queue = new Queue();
+const unsaved = new Set(); // cards whose result nobody has downloaded
 
 class Card {
   constructor(file) {
@@ -22,6 +23,7 @@ class Card {
       button.onclick = () => this[name.toLowerCase()]();
     }
     this.part("progress").setAttribute("aria-label", file.name);
+    this.part(".download").addEventListener("click", () => unsaved.delete(this));
     const original = this.part(".original"), view = this.part(".view");
     original.onerror = () => (original.hidden = this.isUnseen = true);
     original.src = this.url(file);
@@ -69,6 +71,7 @@ class Card {
   finish({blob, extension, width, height, source, name, notes, preview, scale}) {
     const download = this.part(".download"), view = this.part(".view");
     this.revoke(1);
+    unsaved.add(this);
     download.href = this.url(blob);
     download.download = `${this.file.name.replace(/\.[^.]*$/, "") || "picture"}_x${scale}.${extension}`;
     download.setAttribute("aria-label", `Download ${download.download}`);
@@ -106,6 +109,7 @@ class Card {
     queue.cancel(this.job);
     this.end("cancelled", "removed");
     this.revoke(0);
+    unsaved.delete(this);
     const next = this.element.nextElementSibling?.querySelector(".remove") ?? $("files");
     this.element.remove();
     next.focus();
@@ -205,7 +209,7 @@ document.ondrop = event => {
   add([...event.dataTransfer.files]);
 };
 onbeforeunload = event => {
-  if (queue.isBusy) event.preventDefault();
+  if (queue.isBusy || unsaved.size) event.preventDefault();
 };
 
 /** Let the service worker keep the page for use without a connection; it isolates the page, too, once reloaded. */
