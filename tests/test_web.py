@@ -242,6 +242,22 @@ def test_it_fits_and_has_names(tab: Any, photograph: np.ndarray, tmp_path: Path)
     assert card(tab, name).locator(".view").get_attribute("style") == "--at: 0%;"
 
 
+def test_the_keyboard_stays_on_the_card(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(photograph[:8, :8]).save(tmp_path / "a.png")
+    add(tab, tmp_path / "a.png")
+    card(tab, "a.png").get_by_role("link", name="Download").wait_for()
+    card(tab, "a.png").get_by_role("button", name="Again").focus()
+    focused = "document.activeElement.getAttribute('aria-label')"
+    names = []
+    for _ in range(2):
+        tab.keyboard.press("Enter")
+        names.append(tab.evaluate(focused))
+    assert names == ["Cancel: a.png", "Again: a.png"]
+    tab.keyboard.press("Enter")
+    card(tab, "a.png").get_by_role("link", name="Download").wait_for()
+    assert tab.evaluate(focused) == "Again: a.png", "once it is done"
+
+
 def test_a_wrong_network_is_not_used(_chromium: Any, server: ThreadingHTTPServer) -> None:
     """Such as one of a browser or a driver that computes something else."""
     networks = (PAGE / "networks" / "networks.json").read_text().replace('"check": [', '"check": [0.123,')

@@ -125,7 +125,7 @@ class Card {
   }
 
   show(state, text) {
-    const isOver = ["done", "failed", "cancelled"].includes(state);
+    const isOver = ["done", "failed", "cancelled"].includes(state), focused = document.activeElement;
     this.element.className = state;
     this.part(".state").textContent = text;
     const bar = this.part("progress");
@@ -136,6 +136,8 @@ class Card {
     this.part(".again").hidden = !isOver;
     this.part(".cancel").hidden = isOver;
     this.part(".original").hidden = state === "done" || Boolean(this.isUnseen);
+    // The keyboard would have to begin at the top of the page.
+    if (this.element.contains(focused) && focused.closest("[hidden]")) this.part(isOver ? ".again" : ".cancel").focus();
   }
 
   url(blob) {
