@@ -110,9 +110,9 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-def serve() -> ThreadingHTTPServer:
-    """A server of the page of `web/`, on a port of its own."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(PAGE)))
+def serve(folder: Path = PAGE, port: int = 0) -> ThreadingHTTPServer:
+    """A server of the page of `web/`, or of another folder; 0 is a port of its own."""
+    server = ThreadingHTTPServer(("127.0.0.1", port), functools.partial(_Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 

@@ -224,6 +224,24 @@ def test_without_a_connection(
     context.close()
 
 
+def test_another_project_at_the_same_address(_chromium: Any, server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    """As when `python -m http.server` is started in another folder later."""
+    (tmp_path / "index.html").write_text("<title>another</title>")
+    (tmp_path / "style.css").write_text("/* another */")
+    context = _chromium.new_context()
+    context.set_default_timeout(PATIENCE)
+    with serve() as passing:
+        tab = opened(context, passing)
+        passing.shutdown()
+    with serve(tmp_path, passing.server_address[1]) as other:
+        tab.reload()
+        assert tab.title() == "another"
+        assert tab.evaluate("fetch('style.css').then(response => response.text())") == "/* another */"
+        assert tab.evaluate("caches.keys()") == []
+        other.shutdown()
+    context.close()
+
+
 def test_it_fits_and_has_names(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
     name = f"a very_long_name_{'x' * 150}.png"
     Image.fromarray(photograph[:8, :100]).save(tmp_path / name)

@@ -11,6 +11,8 @@ const HEADERS = {
     + "connect-src 'self'; img-src 'self' blob:; style-src 'self'; base-uri 'none'; form-action 'none'",
 };
 
+const LATER = /\/(networks|ort)\/[^/]+$/;
+
 self.addEventListener("install", event => {
   const requests = FILES.map(file => new Request(file, {cache: "reload"}));
   event.waitUntil(caches.open(NAME).then(cache => cache.addAll(requests)));
@@ -23,16 +25,35 @@ self.addEventListener("activate", event => {
 
 self.addEventListener("fetch", event => {
   const {request} = event;
-  if (request.method === "GET" && new URL(request.url).origin === location.origin) event.respondWith(answer(request));
+  if (request.method === "GET" && isOfThePage(request.url)) event.respondWith(answer(request));
 });
 
+function isOfThePage(url) {
+  const {origin, pathname} = new URL(url), root = new URL("./", location).pathname;
+  if (origin !== location.origin || !pathname.startsWith(root)) return false;
+  const path = pathname.slice(root.length);
+  return FILES.includes(path || "./") || LATER.test(url);
+}
+
+/** Another project may be served here later, as at localhost:8000: this page mustn't stand in its place for ever. */
+async function isReplaced() {
+  const signal = AbortSignal.timeout(1000);
+  const {status} = await fetch(location.href, {method: "HEAD", cache: "no-store", signal});
+  if (status !== 404 && status !== 410) return false;
+  await caches.delete(NAME);
+  return registration.unregister();
+}
+
 async function answer(request) {
-  const cache = await caches.open(NAME);
-  let response = await cache.match(request, {ignoreSearch: true});
+  if (request.mode === "navigate" && (await isReplaced().catch(() => false))) return fetch(request);
+  let response = await caches.match(request, {cacheName: NAME, ignoreSearch: true});
   if (!response) {
     response = await fetch(request);
     // What isn't there from the start: ONNX Runtime and the networks, once they are used.
-    if (response.status === 200) await cache.put(request, response.clone()).catch(() => {});
+    if (response.status === 200 && LATER.test(request.url)) {
+      const cache = await caches.open(NAME);
+      await cache.put(request, response.clone()).catch(() => {});
+    }
   }
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
