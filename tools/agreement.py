@@ -97,7 +97,8 @@ def agreement() -> None:
         return np.array([score(*images) for score in functions.values()])
 
     names = sorted({row[side] for row in rows for side in ("left", "right")})
-    wins, agreed, seen = np.zeros((len(names), len(names))), [], {name: [] for name in names}
+    wins, agreed = np.zeros((len(names), len(names))), []
+    seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for row in tqdm(rows, unit="answer"):
         kept, other = (row["left"], row["right"]) if row["kept"] == "left" else (row["right"], row["left"])
         of_kept, of_other = (scored(name, row["photograph"], row["part"]) for name in (kept, other))
