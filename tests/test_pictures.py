@@ -8,10 +8,12 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import putchunk
+from skimage import data
 
 from srgan.application.pictures import Picture, onto_white, read_picture, write_picture
 from srgan.common.errors import UserError
 from srgan.common.images import to_8bit, to_array
+from srgan.data.resize import imresize
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SHAPES = [(5, 7), (5, 7, 2), (5, 7, 3), (5, 7, 4)]
@@ -27,6 +29,14 @@ def exif(orientation: int = 1) -> Image.Exif:
     tags[ExifTags.Base.Artist] = "Ada"
     tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FNumber] = 2.0
     return tags
+
+
+def test_a_pngs_compression_suits_results(tmp_path: Path) -> None:
+    """Smaller than by zlib's search for repetitions, at a level that takes longer."""
+    enlarged = imresize(data.chelsea(), 2)
+    Image.fromarray(enlarged).save(tmp_path / "searched.png", compress_level=3)
+    write_picture(tmp_path / "a.png", Picture([enlarged]))
+    assert (tmp_path / "a.png").stat().st_size < 0.97 * (tmp_path / "searched.png").stat().st_size
 
 
 LOSSLESS = list(itertools.product([".png", ".tif"], SHAPES, [np.uint8, np.uint16]))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 # How to save each format: high quality where it is lossy, fast where it is lossless.
 OPTIONS: dict[str, dict[str, Any]] = {
-    ".png": {"compress_level": 3},
+    # What a network draws hardly ever repeats itself exactly: looking for more than runs takes time, and saves nothing.
+    ".png": {"compress_level": 1, "compress_type": zlib.Z_RLE},
     ".jpg": {"quality": 95, "subsampling": 0},
     ".jpeg": {"quality": 95, "subsampling": 0},
     ".webp": {"quality": 95},
