@@ -78,6 +78,12 @@ def astronaut() -> np.ndarray:
 
 
 @pytest.fixture
+def photograph() -> np.ndarray:
+    """uint8 128 x 128 x 3."""
+    return imresize(data.astronaut(), 0.25)
+
+
+@pytest.fixture
 def any_format(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every number format on any CPU: what one lacks PyTorch computes slowly, and is refused outside tests."""
     monkeypatch.setattr("srgan.common.precision.has_arithmetic", lambda *_: True)

@@ -15,10 +15,8 @@ import pytest
 from conftest import PAGE, PATIENCE, REPOSITORY, address, opened, serve
 from PIL import Image
 from PIL.ExifTags import IFD, Base
-from skimage import data
 
 from srgan import Upscaler
-from srgan.data.resize import imresize
 
 
 def add(tab: Any, *files: Path) -> None:
@@ -40,12 +38,6 @@ def assert_near(found: Any, expected: Any) -> None:
     difference = np.abs(np.asarray(found).astype(int) - np.asarray(expected).astype(int))
     assert difference.mean() <= 0.1
     assert difference.max() <= 3
-
-
-@pytest.fixture
-def photograph() -> np.ndarray:
-    """uint8 128 x 128 x 3."""
-    return imresize(data.astronaut(), 0.25)
 
 
 def test_the_result_is_that_of_upscaler(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
@@ -77,10 +69,7 @@ def test_grey_alpha_and_metadata_are_kept(tab: Any, photograph: np.ndarray, tmp_
     assert (grey.mode, round(grey.info["dpi"][0])) == ("L", 300)
     assert_near(grey, clean.upscale(small[..., 0]))
 
-    found, expected = np.asarray(result(tab, "alpha.png")), clean.upscale(alpha)
-    assert_near(found[..., 3], expected[..., 3])
-    shown, wanted = (image[..., :3] * (image[..., 3:] / 255) for image in (found, expected))
-    assert np.abs(shown - wanted).mean() < 0.5, "a canvas rounds the colours of half-transparent pixels"
+    assert_near(result(tab, "alpha.png"), clean.upscale(alpha))
 
     for name, kind in (("turned.jpg", "JPEG"), ("turned.webp", "WEBP")):
         image = result(tab, name)

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.ExifTags import Base
-from skimage import data
 from test_web import assert_near
 
 from srgan import Upscaler
 from srgan.application.choice import suited_weights
 from srgan.common.images import read_rgb
-from srgan.data.resize import imresize
 
 # Of each file (base64): what a module makes of its bytes.
 EACH = """async ([files, job]) => {
@@ -50,12 +48,6 @@ def rgb(image: dict[str, Any]) -> np.ndarray:
     return np.array(image["data"], np.uint8).reshape(image["height"], image["width"], 4)[..., :3]
 
 
-@pytest.fixture
-def photograph() -> np.ndarray:
-    """uint8 128 x 128 x 3."""
-    return imresize(data.astronaut(), 0.25)
-
-
 def test_pictures_are_turned_upright(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
     files = []
     for suffix, orientation in itertools.product(("jpg", "png", "webp"), range(1, 9)):
@@ -65,6 +57,14 @@ def test_pictures_are_turned_upright(tab: Any, photograph: np.ndarray, tmp_path:
         Image.fromarray(photograph[30:62, 20:68]).save(files[-1], exif=exif, quality=100, subsampling=0, lossless=True)
     for file, image in zip(files, each(tab, files, "decode"), strict=True):
         assert_near(rgb(image), read_rgb(file))
+
+
+def test_colours_under_alpha_are_exact(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    """Where nothing is to be seen, they are lost."""
+    alpha = np.arange(128, dtype=np.uint8)[:, None].repeat(128, 1)
+    Image.fromarray(np.dstack([photograph, alpha])).save(tmp_path / "a.png")
+    (found,) = each(tab, [tmp_path / "a.png"], "decode")
+    assert np.array_equal(rgb(found)[1:], photograph[1:])
 
 
 def test_tiles_leave_no_trace(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
@@ -89,6 +89,9 @@ def test_each_file_gets_the_network_that_demo_gives_it(tab: Any, photograph: np.
     for name in ("a.png", "a.bmp", "a.gif", "a.webp"):
         clean.save(tmp_path / f"clean-{name}")
         was_jpeg.crop((3, 5, 123, 120)).save(tmp_path / f"was-jpeg-{name}")
+    transparent = was_jpeg.copy()
+    transparent.putalpha(Image.linear_gradient("L").resize(was_jpeg.size))
+    transparent.save(tmp_path / "was-jpeg-alpha.png")
     files = sorted(tmp_path.iterdir())
     expected = {file.name: suited_weights(file) for file in files}
     assert dict(zip(expected, each(tab, files, "choose"), strict=True)) == expected

@@ -50,8 +50,10 @@ function upright({width, height, data}, orientation) {
   return {width: w, height: h, data: new Uint8ClampedArray(to.buffer)};
 }
 
+/** A canvas multiplies colours by alpha: only in half floats are all of them still there after the division. */
 function readBitmap(bitmap) {
-  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", {willReadFrequently: true});
+  const options = {colorType: "float16", willReadFrequently: true};
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", options);
   if (!context) throw new UserError("is too large for this browser's canvas");
   context.drawImage(bitmap, 0, 0);
   return context.getImageData(0, 0, bitmap.width, bitmap.height);
