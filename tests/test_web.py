@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from conftest import PAGE, PATIENCE, REPOSITORY, address, opened, serve
 from PIL import Image
 from PIL.ExifTags import IFD, Base

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 from PIL.ExifTags import Base
 from test_web import assert_near
@@ -73,9 +72,12 @@ def test_tiles_leave_no_trace(tab: Any, photograph: np.ndarray, tmp_path: Path) 
     colour = photograph[:90, :100]
     Image.fromarray(colour).save(tmp_path / "colour.png")
     Image.fromarray(colour[..., 0]).save(tmp_path / "grey.png")
-    found, grey = each(tab, [tmp_path / "colour.png", tmp_path / "grey.png"], "upscale")
+    bits = Image.fromarray(colour).convert("1")  # the network's colours go far beyond black and white
+    bits.save(tmp_path / "bits.png")
+    found, grey, bit = each(tab, [tmp_path / f"{name}.png" for name in ("colour", "grey", "bits")], "upscale")
     assert_near(rgb(found), upscaler.upscale(colour))
     assert_near(rgb(grey)[..., 0], upscaler.upscale(colour[..., 0]))
+    assert_near(rgb(bit)[..., 0], upscaler.upscale(bits))
 
 
 def test_each_file_gets_the_network_that_demo_gives_it(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:

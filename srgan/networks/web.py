@@ -1,7 +1,8 @@
 """The released networks for the page of `web/`: ONNX with weights in fp16, and a list of them.
 
 Each is in two parts, so that the page can cut an image as `Upscaler` does: `features` works on LR pixels and sees far,
-`reconstruct` makes four times as many and sees three pixels far. Both compute in fp32.
+`reconstruct` makes four times as many and sees three pixels far. Both compute in fp32. The result isn't clamped to
+[0, 1]: of grey images the page takes the luma first, as `Upscaler` does.
 """
 
 import json
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from srgan.common.errors import UserError
 from srgan.common.files import whole_file
-from srgan.networks.export import TOLERANCE, UnitRange, largest_difference, optional, to_onnx
+from srgan.networks.export import TOLERANCE, largest_difference, optional, to_onnx
 from srgan.networks.interpolate import load_with_strength
 from srgan.networks.network import Network
 from srgan.networks.released import released_weights
@@ -26,7 +27,7 @@ CHECK_SIZE, CHECK_STEP = 24, 499
 
 
 class Halves(nn.Module):
-    """A network for inference with its features, and its output in [0, 1]."""
+    """A network for inference with its features, and its output in [0, 1] and somewhat beyond."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class Halves(nn.Module):
 
     def forward(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         features = self.network.features(lr)
-        return features, ((self.network.reconstruct(features) + 1) / 2).clamp(0, 1)
+        return features, (self.network.reconstruct(features) + 1) / 2
 
 
 def write_web_networks(folder: Path) -> list[str]:
@@ -68,15 +69,16 @@ def write_halves(network: Network, folder: Path, name: str) -> dict[str, Any]:
 
     Returns:
         scale, receptive_radius and upsample_radius of the network, and `check`: values of its result for
-        `check_image`, in [0, 1].
+        `check_image`, unclamped.
 
     Raises:
         UserError: as `write_web_networks`.
     """
     onnx, runtime = map(optional, ("onnx", "onnxruntime"))
+    halves = Halves(network)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of PyTorch's exporter at itself
-        whole = onnx.utils.Extractor(to_onnx(Halves(network), torch.float32, ("features", "sr")))
+        whole = onnx.utils.Extractor(to_onnx(halves, torch.float32, ("features", "sr")))
     cuts = {"features": (["lr"], ["features"]), "reconstruct": (["features"], ["sr"])}
     parts = {part: in_half(whole.extract_model(*cut)).SerializeToString() for part, cut in cuts.items()}
     sessions = {part: runtime.InferenceSession(model) for part, model in parts.items()}
@@ -86,15 +88,14 @@ def write_halves(network: Network, folder: Path, name: str) -> dict[str, Any]:
         (sr,) = sessions["reconstruct"].run(["sr"], {"features": features})
         return torch.from_numpy(sr)
 
-    original = UnitRange(network)
-    difference = largest_difference(original, exported, torch.float32)
+    difference = largest_difference(lambda lr: halves(lr)[1], exported, torch.float32)
     if not difference <= TOLERANCE[torch.float16]:
         raise UserError(f"{name}: not written: the exported network is {difference:.1e} of [0, 1] off PyTorch's")
     for part, model in parts.items():
         with whole_file(folder / f"{name}.{part}.onnx") as file:
             file.write_bytes(model)
     with torch.inference_mode():
-        values = original(check_image()).flatten()[::CHECK_STEP]
+        values = halves(check_image())[1].flatten()[::CHECK_STEP]
     return {
         "scale": network.scale,
         "receptive_radius": network.receptive_radius,
