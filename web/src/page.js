@@ -13,16 +13,17 @@ const unsaved = new Set(); // cards whose result nobody has downloaded
 class Card {
   constructor(file) {
     this.file = file;
+    this.name = file.name.trim() || "picture";
     this.element = $("card").content.firstElementChild.cloneNode(true);
     this.part = name => this.element.querySelector(name);
     this.urls = [];
-    this.part("h2").textContent = file.name;
+    this.part("h2").textContent = this.name;
     for (const name of ["Again", "Cancel", "Remove"]) {
       const button = this.part(`.${name.toLowerCase()}`);
-      button.setAttribute("aria-label", `${name}: ${file.name}`);
+      button.setAttribute("aria-label", `${name}: ${this.name}`);
       button.onclick = () => this[name.toLowerCase()]();
     }
-    this.part("progress").setAttribute("aria-label", file.name);
+    this.part("progress").setAttribute("aria-label", this.name);
     this.part(".download").addEventListener("click", () => unsaved.delete(this));
     const original = this.part(".original"), view = this.part(".view");
     original.onerror = () => (original.hidden = this.isUnseen = true);
@@ -46,7 +47,7 @@ class Card {
     if (error) this.stop("failed", error);
     else if (result) this.finish(result);
     else if (isSaving) this.show("working", "writing the file");
-    else if (network) this.show("working", `loading ${network}`), (this.network = network);
+    else if (network) this.show("working", `loading ${this.network = this.described(network)}`);
     else if (rate) this.rate = rate;
     else if (progress) this.advance(progress);
   }
@@ -68,26 +69,32 @@ class Card {
     this.part("progress").value = guess / total;
   }
 
-  finish({blob, extension, width, height, source, name, notes, preview, scale}) {
+  finish({blob, extension, width, height, source, network, notes, preview, scale}) {
     const download = this.part(".download"), view = this.part(".view");
     this.revoke(1);
     unsaved.add(this);
     download.href = this.url(blob);
-    download.download = `${this.file.name.replace(/\.[^.]*$/, "") || "picture"}_x${scale}.${extension}`;
+    download.download = `${stem(this.name)}_x${scale}.${extension}`;
     download.setAttribute("aria-label", `Download ${download.download}`);
-    const sides = {result: `enlarged by ${name}`, bicubic: "enlarged by bicubic"};
+    const sides = {result: `enlarged by ${this.described(network)}`, bicubic: "enlarged by bicubic"};
     for (const [side, text] of Object.entries(sides)) {
       const image = view.querySelector(`.${side}`);
       image.width = preview.width;
       image.height = preview.height;
       image.src = this.url(preview[side]);
-      image.alt = `${this.file.name}, ${text}`;
+      image.alt = `${this.name}, ${text}`;
     }
-    view.querySelector("input").setAttribute("aria-label", `${this.file.name}: per cent that bicubic covers`);
+    view.querySelector("input").setAttribute("aria-label", `${this.name}: per cent that bicubic covers`);
     const shown = preview.isWhole ? [] : [`the middle ${preview.width} × ${preview.height} is shown`];
-    const sizes = `${source.join(" × ")} to ${width} × ${height} pixels by ${name}`;
+    const sizes = `${source.join(" × ")} to ${width} × ${height} pixels by ${this.described(network)}`;
     this.summary = [sizes, `${extension.toUpperCase()} of ${megabytes(blob.size)}`, ...notes, ...shown].join("; ");
     this.end("done", this.summary);
+  }
+
+  /** In the words of the settings. */
+  described(network) {
+    const suits = document.querySelector(`#network [value=${network}]`).textContent;
+    return `the network ${suits}${hasStrengths(network) ? `, ${STRENGTHS[this.job.strength]}` : ""}`;
   }
 
   cancel() {
@@ -120,7 +127,7 @@ class Card {
     clearInterval(this.timer);
     this.timer = undefined;
     this.show(state, text);
-    $("status").textContent = `${this.file.name}: ${text}`;
+    $("status").textContent = `${this.name}: ${text}`;
     tidy();
   }
 
@@ -159,13 +166,18 @@ function timeLeft(milliseconds) {
 
 const megabytes = bytes => (bytes < 1e5 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
+/** A name without its ending and the dots that would hide it. */
+const stem = name => name.replace(/(.)\.[^.]*$/, "$1").replace(/^[.\s]+/, "") || "picture";
+
+const hasStrengths = network => !network.startsWith("srresnet");
+
 function readSettings() {
   return {network: $("network").value, strength: Number($("strength").value), format: $("format").value};
 }
 
 function showSettings() {
   const {network, strength} = readSettings();
-  $("strengths").hidden = network.startsWith("srresnet");
+  $("strengths").hidden = !hasStrengths(network);
   document.querySelector("output").value = STRENGTHS[strength];
   $("strength").setAttribute("aria-valuetext", STRENGTHS[strength]);
 }

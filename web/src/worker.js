@@ -39,8 +39,8 @@ async function prepared({name, webgpu}) {
 
 /**
  * @param job file (a Blob), mostPixels, choice ("" for what suits the file), strength (0 to 1), isPng, tile, webgpu.
- * @returns blob, extension, width, height (of the result), source ([width, height]), name (of the network), notes, and
- *   preview: two PNGs of one part.
+ * @returns blob, extension, width, height (of the result), source ([width, height]), network (its name at full strength),
+ *   scale, notes, and preview: two PNGs of one part.
  */
 async function enlarged({file: blob, mostPixels, choice, strength, isPng, tile, webgpu}, say) {
   const bytes = new Uint8Array(await blob.arrayBuffer().catch(() => {
@@ -50,9 +50,9 @@ async function enlarged({file: blob, mostPixels, choice, strength, isPng, tile, 
   checkSize(file, mostPixels);
   const image = await decode(bytes, file);
   checkSize(image, mostPixels);
-  const name = withStrength(choice || suitedNetwork(file, image), strength);
-  say({network: name, source: [image.width, image.height]});
-  const opened = await network(name, webgpu);
+  const name = choice || suitedNetwork(file, image);
+  say({network: name});
+  const opened = await network(withStrength(name, strength), webgpu);
   say({rate: opened.rate});
   if (image.hasAlpha) spreadColours(image);
   const isGrey = Boolean(file.isGrey);
@@ -61,8 +61,8 @@ async function enlarged({file: blob, mostPixels, choice, strength, isPng, tile, 
   const {metadata, notes} = kept(file, image, result);
   const preview = await previews(image, result, opened.scale, isGrey, metadata);
   const saved = await encoded(result, {isGrey, hasAlpha: image.hasAlpha}, metadata, file, isPng, notes);
-  return {...saved, width: result.width, height: result.height, source: [image.width, image.height], name, notes,
-    preview, scale: opened.scale};
+  return {...saved, width: result.width, height: result.height, source: [image.width, image.height], network: name,
+    notes, preview, scale: opened.scale};
 }
 
 function checkSize({width, height}, most) {
