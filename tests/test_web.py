@@ -210,6 +210,18 @@ def test_it_fits_and_has_names(tab: Any, photograph: np.ndarray, tmp_path: Path)
     assert card(tab, name).locator(".view").get_attribute("style") == "--at: 0%;"
 
 
+def test_there_is_room_for_the_slider(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
+    for width, height in ((1, 1), (128, 1), (1, 128)):
+        name = f"{width}x{height}.png"
+        Image.fromarray(photograph[:height, :width]).save(tmp_path / name)
+        add(tab, tmp_path / name)
+        card(tab, name).get_by_role("slider").wait_for()
+        boxes = [card(tab, name).locator(f".view {part}").bounding_box() for part in ("", ".result", ".bicubic")]
+        assert boxes[0] == boxes[1] == boxes[2], "the line lies where one gives way to the other"
+        assert boxes[0]["width"] >= 160
+        assert 36 <= boxes[0]["height"] <= 1280, "36 is the knob"
+
+
 def test_the_keyboard_stays_on_the_card(tab: Any, photograph: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(photograph[:8, :8]).save(tmp_path / "a.png")
     add(tab, tmp_path / "a.png")
