@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from test_web import add, card, result
 
@@ -78,3 +79,20 @@ def drop(tab: Any, content: bytes, name: str) -> None:
         }""",
         [list(content), name],
     )
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/uri-list"])
+@pytest.mark.parametrize(
+    "event", ["new DragEvent('drop', {dataTransfer: data})", "new ClipboardEvent('paste', {clipboardData: data})"]
+)
+def test_what_is_no_file(tab: Any, event: str, kind: str) -> None:
+    tab.evaluate(f"""() => {{
+      const data = new DataTransfer();
+      data.setData("{kind}", "https://example.org/a.png");
+      document.dispatchEvent({event});
+    }}""")
+    alert = tab.get_by_role("alert")
+    assert alert.inner_text() == "Expected a picture's file, found a link or text: save the picture first."
+    drop(tab, b"", "empty.png")
+    card(tab, "empty.png").get_by_text("is empty").wait_for()
+    assert alert.inner_text() == ""

@@ -191,13 +191,14 @@ function tidy() {
 }
 
 function add(files) {
+  $("refused").textContent = files.length ? "" : "Expected a picture's file, found a link or text: save the picture first.";
   $("pictures").prepend(...files.map(file => new Card(file).element));
   tidy();
 }
 
 $("limit").textContent = MOST_PIXELS / 1e6;
 $("files").onchange = ({target}) => {
-  add([...target.files]);
+  if (target.files.length) add([...target.files]);
   target.value = "";
 };
 $("example").onclick = async () => {
@@ -210,7 +211,7 @@ $("all").onclick = () => {
 $("settings").oninput = showSettings;
 $("settings").onsubmit = event => event.preventDefault();
 document.onpaste = event => {
-  if (event.clipboardData.files.length) add([...event.clipboardData.files]);
+  add([...event.clipboardData.files]);
 };
 let depth = 0;
 document.ondragenter = () => document.body.classList.toggle("dragging", ++depth > 0);
