@@ -45,6 +45,17 @@ def write_film(path: Path, **options: str) -> Path:
     return path
 
 
+def write_pictures(film: av.container.OutputContainer, codec: str, first: int = 0) -> None:
+    """Twelve pictures of 64 x 48, 25 per second, the first at this number."""
+    video = film.add_stream(codec, rate=25)
+    video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+    for i in range(12):
+        frame = av.VideoFrame.from_ndarray(data.astronaut()[8 * i : 8 * i + 48, 100:164].copy(), "rgb24")
+        frame.pts, frame.time_base = first + i, Fraction(1, 25)
+        film.mux(video.encode(frame))
+    film.mux(video.encode(None))
+
+
 def pictures(path: Path) -> tuple[list[int], list[np.ndarray]]:
     """Times in ms, and uint8 H x W x 3."""
     with av.open(str(path)) as film:
@@ -315,6 +326,28 @@ def test_a_film_that_is_cut_off_is_refused_before_the_work(tmp_path: Path, name:
     with pytest.raises(UserError, match=rf"{name}: (expected .*: the file is cut off|can't be upscaled as a film)"):
         upscale_film(tmp_path / name, tmp_path / "c.mkv", lambda picture: pytest.fail("begun"))
     assert not (tmp_path / "c.mkv").exists()
+
+
+def test_a_film_that_begins_late_is_whole(tmp_path: Path) -> None:
+    """As one cut from a longer one: the length in its header counts from 0."""
+    with av.open(str(tmp_path / "a.mkv"), "w") as film:
+        write_pictures(film, "libx264", first=125)
+    upscale_film(tmp_path / "a.mkv", tmp_path / "b.mkv", lambda picture: picture)
+    assert pictures(tmp_path / "b.mkv")[0] == [5000 + 40 * i for i in range(12)]
+
+
+def test_damage_that_is_decoded_nevertheless_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with av.open(str(tmp_path / "a.m2v"), "w") as film:
+        write_pictures(film, "mpeg2video")
+    content = (tmp_path / "a.m2v").read_bytes()
+    (tmp_path / "a.m2v").write_bytes(content[:600] + b"\xaa" * 8 + content[608:])
+    upscale_film(tmp_path / "a.m2v", tmp_path / "b.mkv", lambda picture: picture)
+    assert "a.m2v: 1 of its pictures are damaged" in capsys.readouterr().err
+    write_film(tmp_path / "c.mp4", movflags="frag_keyframe+empty_moov")
+    content = (tmp_path / "c.mp4").read_bytes()
+    (tmp_path / "c.mp4").write_bytes(content[: len(content) * 3 // 4])
+    upscale_film(tmp_path / "c.mp4", tmp_path / "d.mp4", lambda picture: picture)
+    assert "c.mp4: 1 of its packets are damaged, or it is cut off: upscaled as far" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipes of this kind")

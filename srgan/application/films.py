@@ -84,19 +84,21 @@ def _check_whole(av: ModuleType, source: Path) -> None:
     try:
         with _open(av, source) as film:
             expected = film.duration / av.time_base if film.duration else 0
-            start = (film.start_time or 0) / av.time_base
             # Some containers don't say how long a picture is shown.
             rates = [video.guessed_rate for video in film.streams.video if video.guessed_rate]
-            end, frame = 0.0, max((float(1 / rate) for rate in rates), default=0.0)
+            damaged, end, frame = 0, 0.0, max((float(1 / rate) for rate in rates), default=0.0)
             for packet in film.demux():
+                damaged += packet.is_corrupt
                 if packet.pts is not None:
-                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
                     frame = max(frame, float((packet.duration or 0) * packet.time_base))
     except (av.FFmpegError, ValueError) as error:
         raise UserError(f"{source}: can't be upscaled as a film: {describe(error)}") from error
     # Headers are rounded, and the last pictures may have no duration.
     if expected - end > max(min(1, expected / 20), 2 * frame):
         raise UserError(f"{source}: expected {expected:.1f} s of film, found {end:.1f} s: the file is cut off")
+    if damaged:
+        warn(f"{source}: {damaged} of its packets are damaged, or it is cut off: upscaled as far as it goes")
 
 
 def is_film_result(path: Path) -> bool:
@@ -132,8 +134,9 @@ def _copy(
     output = result.add_stream(ENCODER, rate=video.average_rate or 25, options=ENCODER_OPTIONS)
     copies = Copies(av, source, target, film, result, video)
     copy_tags(film, result, {video: output, **copies.streams})
-    is_set_up = False
+    is_set_up, damaged = False, 0
     for frame in progress(copies.frames(), total=video.frames or None):
+        damaged += frame.is_corrupt
         pixels = upscale(_read_frame(frame))
         if not is_set_up:
             _warn_of_pictures(source, frame, video)
@@ -148,6 +151,8 @@ def _copy(
         raise UserError(f"{source}: expected a film, found no picture in it that can be decoded")
     result.mux(output.encode(None))
     copies.finish()
+    if damaged:
+        warn(f"{source}: {damaged} of its pictures are damaged")
     return described(film, video, *copies.streams)
 
 
