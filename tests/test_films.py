@@ -1,6 +1,7 @@
 """Films: every picture upscaled at its time, the sound as it was."""
 
 import os
+import signal
 import struct
 import sys
 from fractions import Fraction
@@ -357,3 +358,33 @@ def test_a_pipe_is_no_film(tmp_path: Path) -> None:
         upscale_film(tmp_path / "f.mp4", tmp_path / "b.mp4", lambda picture: pytest.fail("begun"))
     os.mkfifo(tmp_path / "f_x4.mp4")
     assert not is_film_result(tmp_path / "f_x4.mp4")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no colons in names")
+@pytest.mark.parametrize(
+    "name", ["file:a.mp4", "http:a.mp4", "concat:a.mp4|b.mp4", "pipe:0.mp4", "-a%d.mp4", "a\nb.mp4"]
+)
+def test_names_that_mean_something_to_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / "a.mp4").rename(name)
+    target = Path("tcp:out") / f"{name}.mp4"
+    upscale_film(Path(name), target, lambda picture: picture)
+    assert pictures(tmp_path / target)[0] == TIMES
+    assert is_film_result(target)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of this kind")
+def test_a_full_disk_is_the_results_fault(tmp_path: Path) -> None:
+    import resource
+
+    film = write_film(tmp_path / "a.mp4")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"b\.mp4: can't be written: File too large"):
+            upscale_film(film, tmp_path / "b.mp4", lambda picture: imresize(picture, 4))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == [film]

@@ -63,11 +63,13 @@ def upscale_film(
     with whole_file(target) as part:
         _check_whole(av, source)
         try:
-            with _open(av, source) as film, av.open(str(part), "w") as result:
+            with _open(av, source) as film, av.open(_file(part), "w") as result:
                 if not film.streams.video:
                     raise UserError(f"{source}: expected a film, found no video in it")
                 expected = _copy(av, source, target, film, result, upscale, progress)
             _warn_of_missing(av, source, part, target, expected)
+        except OSError:
+            raise  # `whole_file` says that the result can't be written: the source has been read
         except (av.FFmpegError, ValueError) as error:
             raise UserError(f"{source}: can't be upscaled as a film: {describe(error)}") from error
 
@@ -114,9 +116,14 @@ def is_film_result(path: Path) -> bool:
         return False
 
 
+def _file(path: Path) -> str:
+    # Otherwise a name such as "http:a.mp4" or "concat:a.mp4" means something else to FFmpeg.
+    return f"file:{path}"
+
+
 def _open(av: ModuleType, path: Path) -> Any:
     # A short transport stream isn't recognized.
-    return av.open(str(path), format="mpegts" if path.suffix.lower() in (".ts", ".mts", ".m2t", ".m2ts") else None)
+    return av.open(_file(path), format="mpegts" if path.suffix.lower() in (".ts", ".mts", ".m2t", ".m2ts") else None)
 
 
 def _copy(
@@ -158,7 +165,7 @@ def _copy(
 
 def _warn_of_missing(av: ModuleType, source: Path, written: Path, target: Path, expected: set[tuple[str, str]]) -> None:
     """Name what should be in the result but isn't: containers silently drop the tags that they don't hold."""
-    with av.open(str(written)) as result:
+    with av.open(_file(written)) as result:
         missing = sorted({name for name, _ in expected - described(result, *result.streams)})
         with _open(av, source) as film:
             if len(result.chapters()) < len(film.chapters()):
