@@ -4,12 +4,14 @@ import os
 import signal
 import struct
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data
 
 from srgan.application.batch import run
@@ -81,20 +83,40 @@ def test_times_and_sound_are_kept(tmp_path: Path, name: str, target: str) -> Non
         assert np.abs(imresize(result, 1 / 4).astype(int) - picture).mean() < 3, "lossy twice, and other matrices"
 
 
-def test_a_phones_upright_film_is_turned(tmp_path: Path) -> None:
+TURNS = {
+    "a quarter": ((0, 1, -1, 0), lambda picture: np.rot90(picture, -1)),
+    "half": ((-1, 0, 0, -1), lambda picture: np.rot90(picture, 2)),
+    "left and right": ((-1, 0, 0, 1), np.fliplr),
+    "up and down": ((1, 0, 0, -1), np.flipud),
+    "over the diagonal": ((0, 1, 1, 0), lambda picture: picture.swapaxes(0, 1)),
+}
+
+
+@pytest.mark.parametrize(("turn", "upright"), TURNS.values(), ids=TURNS)
+def test_a_phones_film_is_turned_upright(tmp_path: Path, turn: tuple[int, ...], upright: Callable) -> None:
     write_film(tmp_path / "a.mp4")
     lying = pictures(tmp_path / "a.mp4")[1][0]
-    # The display matrix of the first track, that of the video: a quarter turn clockwise in place of none.
-    one, end = 0x10000, struct.pack(">3i", 0, 0, 0x40000000)
-    content = (tmp_path / "a.mp4").read_bytes()
-    header = content.index(b"tkhd")
-    matrix = content.index(struct.pack(">6i", one, 0, 0, 0, one, 0) + end, header)
-    turned = struct.pack(">6i", 0, one, 0, -one, 0, 0) + end
-    (tmp_path / "a.mp4").write_bytes(content[:matrix] + turned + content[matrix + len(turned) :])
+    write_turn(tmp_path / "a.mp4", *turn)
     upscale_film(tmp_path / "a.mp4", tmp_path / "b.mp4", lambda picture: imresize(picture, 4))
-    upright = pictures(tmp_path / "b.mp4")[1][0]
-    assert upright.shape == (256, 192, 3)
-    assert np.abs(imresize(upright, 1 / 4).astype(int) - np.rot90(lying, -1)).mean() < 3
+    result = imresize(pictures(tmp_path / "b.mp4")[1][0], 1 / 4).astype(int)
+    assert np.abs(result - upright(lying)).mean() < 3
+
+
+def write_turn(path: Path, *turn: float) -> None:
+    """Change the display matrix of the first track, that of the video; before it is that of no turn."""
+    content = path.read_bytes()
+    old, new = (
+        struct.pack(">5i", *(round(x * 0x10000) for x in (a, b, 0, c, d))) for a, b, c, d in ((1, 0, 0, 1), turn)
+    )
+    start = content.index(old, content.index(b"tkhd"))
+    path.write_bytes(content[:start] + new + content[start + len(new) :])
+
+
+def test_other_angles_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_turn(write_film(tmp_path / "a.mp4"), 0.99, 0.14, -0.14, 0.99)
+    upscale_film(tmp_path / "a.mp4", tmp_path / "b.mp4", lambda picture: picture)
+    assert "a.mp4: turned by -8 degrees: rounded to a multiple of 90" in capsys.readouterr().err
+    assert pictures(tmp_path / "b.mp4")[1][0].shape == (48, 64, 3)
 
 
 def test_odd_sides(tmp_path: Path) -> None:
@@ -388,3 +410,47 @@ def test_a_full_disk_is_the_results_fault(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(tmp_path.iterdir()) == [film]
+
+
+def write_with_cover(path: Path, *codecs: str) -> Path:
+    """A second of sound or pictures by each codec, and a cover picture."""
+    with av.open(str(path), "w") as film:
+        streams = [film.add_stream(codec, rate=25 if codec == "libx264" else 8000) for codec in codecs]
+        cover = film.add_stream("mjpeg")
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        for stream in streams:
+            if stream.type == "video":
+                stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        picture = av.VideoFrame.from_ndarray(data.astronaut()[:48, :64].copy(), "rgb24")
+        film.mux([*cover.encode(picture.reformat(format="yuvj420p")), *cover.encode(None)])
+        for stream in streams:
+            frame = picture
+            if stream.type == "audio":
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+                frame.sample_rate = 8000
+            film.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
+def test_what_is_no_film(tmp_path: Path) -> None:
+    Image.fromarray(data.astronaut()[:48, :64]).save(tmp_path / "picture.png")
+    (tmp_path / "picture.png").rename(tmp_path / "picture.mp4")
+    write_with_cover(tmp_path / "song.mp4", "aac")
+    for name, found in (("picture.mp4", "found a picture: give it"), ("song.mp4", "found no video in it")):
+        with pytest.raises(UserError, match=f"{name}: expected a film, {found}"):
+            upscale_film(tmp_path / name, tmp_path / "b.mp4", lambda picture: picture)
+
+
+def test_videos_besides_the_main_one_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_with_cover(tmp_path / "a.mp4", "libx264", "libx264")
+    upscale_film(tmp_path / "a.mp4", tmp_path / "b.mp4", lambda picture: picture)
+    message = capsys.readouterr().err
+    assert "a.mp4: only its main video is upscaled; left out: video h264 und, a cover picture" in message
+    assert "doesn't hold" not in message
+
+
+def test_sides_that_h264_does_not_have(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "a.mp4")
+    with pytest.raises(UserError, match=r"a\.mp4: expected sides of at most 16384 pixels, found 16386 x 2"):
+        upscale_film(film, tmp_path / "b.mp4", lambda _: np.zeros((2, 16386, 3), np.uint8))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from srgan.application.metadata import MARK
-from srgan.application.streams import Copies, copy_tags, described
-from srgan.common.errors import UserError, describe, warn
+from srgan.application.streams import Copies, copy_tags, described, is_cover
+from srgan.common.errors import UserError, describe, error_context, warn
 from srgan.common.files import whole_file
 
 # Films that are read, and those that are written: what phones and browsers play, and Matroska, which holds most.
@@ -24,6 +24,7 @@ RESULTS = (".mp4", ".mkv", ".mov")
 _SUFFIXES = {".mp4": ".mp4", ".m4v": ".mp4", ".f4v": ".mp4", ".mov": ".mov", ".3gp": ".mov", ".3g2": ".mov"}
 # High quality; a short lookahead, since its frames are in memory.
 ENCODER, ENCODER_OPTIONS = "libx264", {"crf": "17", "preset": "fast", "rc-lookahead": "10"}
+LONGEST_SIDE = 16384
 
 # FFmpeg's numbers for colours: BT.709, the transfer curves of HDR (PQ and HLG), and primaries beyond those of BT.709
 # (BT.2020, P3).
@@ -64,7 +65,9 @@ def upscale_film(
         _check_whole(av, source)
         try:
             with _open(av, source) as film, av.open(_file(part), "w") as result:
-                if not film.streams.video:
+                if film.format.name.endswith("_pipe"):  # FFmpeg's name for a picture's file
+                    raise UserError(f"{source}: expected a film, found a picture: give it a picture's extension")
+                if all(map(is_cover, film.streams.video)):
                     raise UserError(f"{source}: expected a film, found no video in it")
                 expected = _copy(av, source, target, film, result, upscale, progress)
             _warn_of_missing(av, source, part, target, expected)
@@ -147,7 +150,8 @@ def _copy(
         pixels = upscale(_read_frame(frame))
         if not is_set_up:
             _warn_of_pictures(source, frame, video)
-            _set_up(output, video, frame, pixels)
+            with error_context(str(source)):
+                _set_up(output, video, frame, pixels)
             copies.release()
             is_set_up = True
         picture = av.VideoFrame.from_ndarray(pixels, "rgb24")
@@ -185,6 +189,8 @@ def _warn_of_pictures(source: Path, frame: Any, video: Any) -> None:
         warn(f"{source}: pictures of {components[0].bits} bits become 8-bit")
     if any(component.is_alpha for component in components):
         warn(f"{source}: its transparency is left out")
+    if frame.rotation % 90:
+        warn(f"{source}: turned by {frame.rotation} degrees: rounded to a multiple of 90")
     if frame.interlaced_frame:
         warn(f"{source}: interlaced: moving objects have combs, which would be upscaled; deinterlace it first")
 
@@ -194,12 +200,23 @@ def _read_frame(frame: Any) -> np.ndarray:
     # For films that don't say, all players assume the colour space by the size.
     colours = frame.colorspace if frame.colorspace != _UNSPECIFIED else "ITU709" if frame.height >= 720 else "ITU601"
     array = frame.reformat(format="rgb24", src_colorspace=colours).to_ndarray()
-    return np.ascontiguousarray(np.rot90(array, frame.rotation // 90))
+    turns = round(frame.rotation / 90)
+    if _is_mirrored(frame):  # FFmpeg counts left and right in exchange as half a turn
+        array, turns = array[:, ::-1], turns + 2
+    return np.ascontiguousarray(np.rot90(array, turns))
+
+
+def _is_mirrored(frame: Any) -> bool:
+    """Whether the display matrix, a b u c d v x y w in fixed point, mirrors the picture, as for front cameras."""
+    matrices = [np.frombuffer(data, np.int32) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+    return any(float(a) * d < float(b) * c for a, b, _, c, d, *_ in matrices)
 
 
 def _set_up(output: Any, video: Any, frame: Any, pixels: np.ndarray) -> None:
     """Set up the encoder, once the first frame is known."""
     height, width = pixels.shape[:2]
+    if max(height, width) > LONGEST_SIDE:
+        raise UserError(f"expected sides of at most {LONGEST_SIDE} pixels, found {width} x {height}: use --outscale")
     output.width, output.height = width, height
     # Half the resolution for colours, as players expect; that needs even sides.
     output.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
@@ -209,7 +226,7 @@ def _set_up(output: Any, video: Any, frame: Any, pixels: np.ndarray) -> None:
     context.color_range = 1  # MPEG's 16 to 235
     aspect = video.sample_aspect_ratio
     if aspect:
-        context.sample_aspect_ratio = aspect if frame.rotation % 180 == 0 else 1 / aspect
+        context.sample_aspect_ratio = aspect if round(frame.rotation / 90) % 2 == 0 else 1 / aspect
 
 
 def _import_av(path: Path) -> ModuleType:

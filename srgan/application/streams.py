@@ -30,7 +30,7 @@ class Copies:
         self.encoded: set[Any] = set()
         # Packets that wait until the first picture has set up the encoder.
         self._waiting: list[Any] | None = []
-        left_out = []
+        left_out, pictures = [], []
         for stream in film.streams:
             if stream is video or stream.discard.name == "all":  # the text of an MP4's chapters, which come otherwise
                 continue
@@ -38,12 +38,16 @@ class Copies:
                 self.streams[stream] = copy = result.add_stream_from_template(stream)
                 if stream.type == "audio" and copy.codec_context:
                     copy.codec_context.layout = _layout(stream)  # MP4 has no sound without compression of no layout
-            elif stream.type == "audio" and stream.codec_context:
+            elif stream.type == "audio" and stream.codec_context and stream.layout.nb_channels and stream.rate:
                 warn(f"{source}: {target.suffix} doesn't hold sound as {stream.codec_context.name}: it becomes AAC")
                 self.streams[stream] = _add_aac(result, stream)
                 self.encoded.add(stream)
+            elif stream.type == "video":
+                pictures.append("a cover picture" if is_cover(stream) else _named(stream))
             else:
                 left_out.append(_named(stream))
+        if pictures:
+            warn(f"{source}: only its main video is upscaled; left out: {', '.join(pictures)}")
         if left_out:
             better = ", .mkv might" if target.suffix.lower() != ".mkv" else ""
             warn(f"{source}: {target.suffix} doesn't hold its {'; '.join(left_out)}{better}: left out")
@@ -87,6 +91,11 @@ def _add_aac(result: Any, stream: Any) -> Any:
 def _layout(stream: Any) -> str:
     """The channel layout of a sound; if it isn't given, the usual one."""
     return {"1 channels": "mono", "2 channels": "stereo"}.get(stream.layout.name, stream.layout.name)
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a video stream is a single picture that players show for a song or a film."""
+    return "attached_pic" in (stream.disposition.name or "")
 
 
 def _named(stream: Any) -> str:
