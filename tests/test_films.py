@@ -450,6 +450,16 @@ def test_videos_besides_the_main_one_are_named(tmp_path: Path, capsys: pytest.Ca
     assert "doesn't hold" not in message
 
 
+def test_sound_that_never_comes_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Broadcasts announce more sound than they send, and FFmpeg knows no channels of it."""
+    with av.open(str(tmp_path / "a.ts"), "w") as film:
+        film.add_stream("aac", rate=8000)
+        write_pictures(film, "libx264")
+    upscale_film(tmp_path / "a.ts", tmp_path / "b.mkv", lambda picture: picture)
+    assert len(pictures(tmp_path / "b.mkv")[0]) == 12
+    assert "doesn't hold its audio aac: left out" in capsys.readouterr().err
+
+
 def test_sides_that_h264_does_not_have(tmp_path: Path) -> None:
     film = write_film(tmp_path / "a.mp4")
     with pytest.raises(UserError, match=r"a\.mp4: expected sides of at most 16384 pixels, found 16386 x 2"):
