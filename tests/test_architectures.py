@@ -1,8 +1,9 @@
 """Every network of the list keeps what the package asks of a network, from training to tiled inference."""
 
+import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -25,8 +26,8 @@ each_network = pytest.mark.parametrize("name", ARCHITECTURES)
 
 def network(name: str, scale: int = 4, blocks: int = 2, channels: int = 8) -> TrainableNetwork:
     """In eval mode, and no layer of it without effect."""
-    if name == "RRDBNet" and scale == 3:
-        pytest.skip("it doubles")
+    if scale not in get_args(get_type_hints(ARCHITECTURES[name].__init__)["scale"]):
+        pytest.skip("it has no such scale")
     generator = randomised(build(name, scale=scale, blocks=blocks, channels=channels))
     if name == "RRDBNet":
         generator.tail[-1].weight.data *= 20  # untrained, its pictures are nearly flat
@@ -43,7 +44,7 @@ def test_weights_load_without_importing_the_compiler(name: str, monkeypatch: pyt
     """A normal distribution on the meta device takes over a second, for imports; no value of it is ever used."""
     monkeypatch.setattr(torch.Tensor, "normal_", lambda *_, **__: pytest.fail("drawn on the meta device"))
     with torch.device("meta"):
-        assert build(name, scale=4, blocks=1, channels=4).tail is not None
+        assert next(build(name, scale=4, blocks=1, channels=4).parameters()).is_meta
 
 
 @each_network
@@ -59,7 +60,7 @@ def test_any_size_is_scaled(name: str, scale: int, size: tuple[int, int]) -> Non
 def test_numbers_that_nobody_means_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"scale must be 1, 2, (3, )?4 or 8, not 5"):
         build(name, scale=5)
-    with pytest.raises(ValueError, match="found 0 of 64"):
+    with pytest.raises(ValueError, match=r"found 0 of \d+"):
         build(name, blocks=0)
     with pytest.raises(ValueError, match=r"found \d+ of 5000"):
         build(name, channels=5000)
@@ -122,8 +123,8 @@ def test_tiled_equals_untiled(name: str, astronaut: np.ndarray) -> None:
 def test_weights_tell_their_architecture(tmp_path: Path, name: str, scale: int, blocks: int, channels: int) -> None:
     generator, path = network(name, scale, blocks, channels), tmp_path / "x.safetensors"
     save_weights(generator, path, run="test")
-    facts = {"architecture": name, "scale": scale, "blocks": blocks, "channels": channels}
-    facts |= {"growth": 32} if name == "RRDBNet" else {}
+    defaults = {argument.name: argument.default for argument in inspect.signature(type(generator)).parameters.values()}
+    facts = {"architecture": name} | defaults | {"scale": scale, "blocks": blocks, "channels": channels}
     written = {key: str(value) for key, value in facts.items()}
     assert read_tensor_file(path).metadata == written | {"format": "pt", "run": "test"}
     loaded = load_generator(path)
@@ -135,7 +136,7 @@ def test_weights_tell_their_architecture(tmp_path: Path, name: str, scale: int, 
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"architecture": "EDSR"}, "expected the architecture SRResNet or MSRResNet or RRDBNet, found EDSR"),
+        ({"architecture": "Other"}, f"expected the architecture {' or '.join(ARCHITECTURES)}, found Other"),
         ({"architecture": "MSRResNet"}, "not an MSRResNet of this project: lacks "),
         ({"architecture": "SRResNet", "blocks": "many"}, "blocks in its metadata: expected int, found many"),
         ({"architecture": "SRResNet", "blocks": "9" * 5000}, "blocks in its metadata: expected int, found 9999"),

@@ -47,10 +47,11 @@ def test_relativistic_average_is_cross_entropy_of_differences() -> None:
 def test_each_pulls_the_logits_apart(name: str) -> None:
     """The discriminator wants real logits up and generated ones down, the generator generated ones up."""
     loss = GAN_LOSSES[name]()
-    real, fake = torch.zeros(3, 1, requires_grad=True), torch.zeros(3, 1, requires_grad=True)
+    # Between the targets 0 and 1 of least squares: at 0 a generated logit would be where such a loss wants it.
+    real, fake = (torch.full((3, 1), 0.5, requires_grad=True) for _ in range(2))
     loss.discriminator(real, fake).backward()
     assert (real.grad < 0).all()
     assert (fake.grad > 0).all()
-    fake = torch.zeros(3, 1, requires_grad=True)
-    loss.generator(fake, torch.zeros(3, 1) if loss.compares else None).backward()
+    fake = torch.full((3, 1), 0.5, requires_grad=True)
+    loss.generator(fake, torch.full((3, 1), 0.5) if loss.compares else None).backward()
     assert (fake.grad < 0).all()

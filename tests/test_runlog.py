@@ -114,5 +114,5 @@ def test_a_logger_that_is_not_installed_is_named_at_once(monkeypatch: pytest.Mon
     monkeypatch.setattr("srgan.training.config.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"log\.loggers: wandb is not installed: pip install wandb"):
         parse(PretrainConfig, {"name": "x", "log": {"loggers": ["tensorboard", "wandb"]}})
-    with pytest.raises(UserError, match=r"log\.loggers\[0\]: expected one of tensorboard, wandb, found 'mlflow'"):
-        parse(PretrainConfig, {"name": "x", "log": {"loggers": ["mlflow"]}})
+    with pytest.raises(UserError, match=r"log\.loggers\[0\]: expected one of tensorboard, .*found 'other'"):
+        parse(PretrainConfig, {"name": "x", "log": {"loggers": ["other"]}})
