@@ -63,4 +63,8 @@ class RelativisticAverage:
 
 
 # By their names in configs (`loss.gan`). To add one, write its class and list it here.
-GAN_LOSSES: dict[str, type[GANLoss]] = {"vanilla": Vanilla, "hinge": Hinge, "relativistic": RelativisticAverage}
+GAN_LOSSES: dict[str, type[GANLoss]] = {
+    "vanilla": Vanilla,
+    "hinge": Hinge,
+    "relativistic": RelativisticAverage,
+}
