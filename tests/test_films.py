@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def write_film(path: Path, **options: str) -> Path:
     return path
 
 
-def write_pictures(film: av.container.OutputContainer, codec: str, first: int = 0) -> None:
+def write_pictures(film: Any, codec: str, first: int = 0) -> None:
     """Twelve pictures of 64 x 48, 25 per second, the first at this number."""
     video = film.add_stream(codec, rate=25)
     video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
