@@ -49,12 +49,12 @@ def write_film(path: Path, **options: str) -> Path:
     return path
 
 
-def write_pictures(film: Any, codec: str, first: int = 0) -> None:
-    """Twelve pictures of 64 x 48, 25 per second, the first at this number."""
+def write_pictures(film: Any, codec: str, first: int = 0, height: int = 48) -> None:
+    """Twelve pictures of 64 x `height`, 25 per second, the first at this number."""
     video = film.add_stream(codec, rate=25)
-    video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+    video.width, video.height, video.pix_fmt = 64, height, "yuv420p"
     for i in range(12):
-        frame = av.VideoFrame.from_ndarray(data.astronaut()[8 * i : 8 * i + 48, 100:164].copy(), "rgb24")
+        frame = av.VideoFrame.from_ndarray(data.astronaut()[8 * i : 8 * i + height, 100:164].copy(), "rgb24")
         frame.pts, frame.time_base = first + i, Fraction(1, 25)
         film.mux(video.encode(frame))
     film.mux(video.encode(None))
@@ -358,6 +358,21 @@ def test_a_film_that_begins_late_is_whole(tmp_path: Path) -> None:
         write_pictures(film, "libx264", first=125)
     upscale_film(tmp_path / "a.mkv", tmp_path / "b.mkv", lambda picture: picture)
     assert pictures(tmp_path / "b.mkv")[0] == [5000 + 40 * i for i in range(12)]
+
+
+def test_films_joined_byte_by_byte_are_named(tmp_path: Path) -> None:
+    for name, side in (("a.m2v", 48), ("b.m2v", 32), ("c.ts", 48)):
+        with av.open(str(tmp_path / name), "w") as film:
+            write_pictures(film, "libx264" if name == "c.ts" else "mpeg2video", height=side)
+    a, b, c = ((tmp_path / name).read_bytes() for name in ("a.m2v", "b.m2v", "c.ts"))
+    (tmp_path / "sizes.m2v").write_bytes(a + b)
+    (tmp_path / "times.ts").write_bytes(c + c)
+    with pytest.raises(
+        UserError, match=r"sizes\.m2v: its pictures change their size at .* s, to 64 x 32: cut it there"
+    ):
+        upscale_film(tmp_path / "sizes.m2v", tmp_path / "d.mkv", lambda picture: picture)
+    with pytest.raises(UserError, match=r"times\.ts: its time goes back from 0\.4 s to 0\.0 s: cut it there"):
+        upscale_film(tmp_path / "times.ts", tmp_path / "d.mkv", lambda picture: pytest.fail("begun"))
 
 
 def test_damage_that_is_decoded_nevertheless_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Films, upscaled frame by frame in bounded memory, all else copied. PyAV (optional) reads and writes them."""
 
+import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -91,9 +92,15 @@ def _check_whole(av: ModuleType, source: Path) -> None:
             expected = film.duration / av.time_base if film.duration else 0
             # Some containers don't say how long a picture is shown.
             rates = [video.guessed_rate for video in film.streams.video if video.guessed_rate]
+            main, last = film.streams.best("video"), -math.inf
             damaged, end, frame = 0, 0.0, max((float(1 / rate) for rate in rates), default=0.0)
             for packet in film.demux():
                 damaged += packet.is_corrupt
+                if packet.stream is main and packet.dts is not None:
+                    time = float(packet.dts * packet.time_base)
+                    if time < last:
+                        raise UserError(f"{source}: its time goes back from {last:.1f} s to {time:.1f} s: cut it there")
+                    last = time
                 if packet.pts is not None:
                     end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
                     frame = max(frame, float((packet.duration or 0) * packet.time_base))
@@ -154,6 +161,9 @@ def _copy(
                 _set_up(output, video, frame, pixels)
             copies.release()
             is_set_up = True
+        elif pixels.shape[:2] != (output.height, output.width):
+            size = f"{frame.width} x {frame.height}"
+            raise UserError(f"{source}: its pictures change their size at {frame.time:.1f} s, to {size}: cut it there")
         picture = av.VideoFrame.from_ndarray(pixels, "rgb24")
         picture = picture.reformat(format=output.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
         picture.pts, picture.time_base = frame.pts, frame.time_base
