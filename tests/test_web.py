@@ -186,7 +186,9 @@ def test_another_project_at_the_same_address(_chromium: Any, server: ThreadingHT
     with serve(tmp_path, passing.server_address[1]) as other:
         tab.reload()
         assert tab.title() == "another"
-        assert tab.evaluate("fetch('style.css').then(response => response.text())") == "/* another */"
+        assert (
+            tab.evaluate("fetch('style.css', {cache: 'no-store'}).then(response => response.text())") == "/* another */"
+        )
         assert tab.evaluate("caches.keys()") == []
         other.shutdown()
     context.close()
