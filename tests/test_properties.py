@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from srgan.data.crops import CropDataset
+from srgan.data.draws import CropPlaces
 from srgan.data.resize import imresize
 from srgan.training.config import AdversarialConfig, PretrainConfig, load_config, parse
 from srgan.training.parsing import to_dict
@@ -79,6 +80,7 @@ def test_lr_crop_is_exactly_under_the_hr_crop(
     crops = CropDataset.__new__(CropDataset)
     crops.scale, crops.crop, crops.seed = scale, size * scale, seed
     crops.pairs = [Opened(lr, hr)]  # type: ignore[list-item]
+    crops.places = CropPlaces(crops.pairs, "photograph", scale, size)
     lr_crop, hr_crop = crops[index]
     assert lr_crop.shape == (size, size, 3)
     assert np.array_equal(lr_crop.numpy().repeat(scale, axis=0).repeat(scale, axis=1), hr_crop.numpy())
@@ -89,6 +91,14 @@ class Opened(NamedTuple):
 
     lr: np.ndarray
     hr: np.ndarray
+
+    @property
+    def height(self) -> int:
+        return self.hr.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.hr.shape[1]
 
     def open(self) -> tuple[np.ndarray, np.ndarray]:
         return self.lr, self.hr
